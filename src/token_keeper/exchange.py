@@ -1,0 +1,310 @@
+"""One exchange: a single request to the provider's token endpoint, and what came of it.
+
+google-auth retries a refresh by itself, which resends a refresh token that may be spent and so can end a grant that
+rotates. The kit therefore uses google-auth's transport, but makes exactly one attempt; whether there is another one
+is decided under the volume's lock, with the journal in hand.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import threading
+import time
+import urllib.parse
+from collections.abc import Callable, Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+
+from token_keeper.errors import (
+    ClientRejected,
+    PolicyDenied,
+    ProviderUnavailable,
+    ReauthRequired,
+    TokenKeeperError,
+)
+
+DEADLINE: Final = 8.0
+"""Seconds that one exchange may take in all, from name resolution to the last byte of the reply."""
+
+_MAX_RETRY_AFTER: Final = 3600.0
+_POLICY: Final = {"admin_policy_enforced", "org_internal", "access_denied", "unauthorized_client"}
+_RAPT: Final = {"invalid_rapt", "rapt_required"}
+_TRANSIENT: Final = {"server_error", "temporarily_unavailable", "internal_failure", "slow_down", "rate_limit_exceeded"}
+_LATER: Final = "nothing has to be done: the next attempt follows by itself; if it lasts, look at the provider's status"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TokenReply:
+    """A successful answer of a token endpoint (RFC 6749 section 5.1).
+
+    Attributes:
+        access_token: the new access token.
+        refresh_token: a new refresh token, or ``None`` where the old one stays.
+        expires_in: seconds of life, or ``None`` where the provider does not say.
+        scope: the scopes granted, or ``None`` where they are those asked for.
+        id_token: OpenID Connect id token, unverified.
+        refresh_token_expires_in: seconds until a time-limited grant ends, as Google sends it.
+        received_at: Unix time at which the answer was complete.
+        date: the provider's own ``Date`` header as Unix time, to report a clock that is off.
+    """
+
+    access_token: str = dataclasses.field(repr=False)
+    refresh_token: str | None = dataclasses.field(repr=False)
+    expires_in: float | None
+    scope: tuple[str, ...] | None
+    id_token: str | None = dataclasses.field(repr=False)
+    refresh_token_expires_in: float | None
+    received_at: float
+    date: float | None = None
+
+
+def request_token(
+    token_uri: str,
+    form: Mapping[str, str],
+    *,
+    deadline: float = DEADLINE,
+    on_reply: Callable[[TokenReply], None] | None = None,
+) -> TokenReply:
+    """Ask a token endpoint once.
+
+    Args:
+        token_uri: the token endpoint.
+        form: the parameters of the request's body (RFC 6749 sections 4.1.3 and 6).
+        deadline: seconds for everything; a reply that trickles counts as none.
+        on_reply: called with the reply as soon as it is there, in another thread, *even after the deadline*: a
+            reply that is late may carry the only refresh token that still works.
+
+    Raises:
+        ReauthRequired: ``invalid_grant``.
+        ClientRejected: ``invalid_client``.
+        PolicyDenied: a policy of the provider's administrator, or a grant type the client may not use.
+        ProviderUnavailable: no usable answer; ``outcome_known`` tells whether the exchange may have happened.
+    """
+    attempt = _Attempt(token_uri, form, deadline, on_reply)
+    thread = threading.Thread(target=attempt.run, name="token-exchange", daemon=True)
+    thread.start()
+    thread.join(deadline)
+    if thread.is_alive():
+        raise _no_reply(token_uri, f"gave no complete reply within {deadline:g} s")
+    if attempt.error is not None:
+        raise attempt.error
+    if attempt.reply is None:
+        raise TokenKeeperError("the exchange ended without a reply")
+    return attempt.reply
+
+
+def revoke_token(revocation_uri: str, token: str, *, deadline: float = DEADLINE) -> None:
+    """Revoke a token (RFC 7009). A token the provider no longer knows counts as revoked (section 2.2).
+
+    Raises:
+        ProviderUnavailable: the provider did not confirm it.
+    """
+    status, headers, body = _post(revocation_uri, {"token": token}, deadline)
+    if status == 200 or _error_code(_decode(body)) in {"invalid_token", "invalid_grant"}:
+        return
+    raise ProviderUnavailable(
+        f"{_where(revocation_uri)} answered {status} to the revocation",
+        reason="RevocationRefused",
+        remedy="try again; if it lasts, revoke the access in the account's own settings",
+        retry_after=_retry_after(headers),
+    )
+
+
+class _Attempt:
+    """The work of one exchange, apart from waiting for it."""
+
+    def __init__(
+        self,
+        token_uri: str,
+        form: Mapping[str, str],
+        deadline: float,
+        on_reply: Callable[[TokenReply], None] | None,
+    ) -> None:
+        self._token_uri = token_uri
+        self._form = form
+        self._deadline = deadline
+        self._on_reply = on_reply
+        self.reply: TokenReply | None = None
+        self.error: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            status, headers, body = _post(self._token_uri, self._form, self._deadline)
+            reply = _judge(self._token_uri, status, headers, body)
+            if self._on_reply is not None:
+                self._on_reply(reply)
+            self.reply = reply
+        except BaseException as error:  # noqa: BLE001 - handed to the waiting thread, which raises it
+            self.error = error
+
+
+def _post(url: str, form: Mapping[str, str], deadline: float) -> tuple[int, Mapping[str, str], bytes]:
+    # imported here because it takes 0.4 s, which a process that only reads need not pay
+    import google.auth.exceptions  # noqa: PLC0415
+    import google.auth.transport.requests  # noqa: PLC0415
+    import requests  # noqa: PLC0415
+
+    with requests.Session() as session:
+        transport = google.auth.transport.requests.Request(session)  # type: ignore[no-untyped-call]
+        try:
+            response = transport(
+                url,
+                method="POST",
+                body=urllib.parse.urlencode(form).encode(),
+                headers={"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"},
+                timeout=deadline,
+                # a redirect would carry the refresh token to an address nobody vouched for
+                allow_redirects=False,
+            )
+        except google.auth.exceptions.TransportError as error:
+            # the library's exception may quote the request; its kind is all that is told
+            raise _transport_error(url, error) from None
+        return int(response.status), dict(response.headers), bytes(response.data)
+
+
+def _transport_error(url: str, error: Exception) -> ProviderUnavailable:
+    import requests.exceptions  # noqa: PLC0415
+    import urllib3.exceptions  # noqa: PLC0415
+
+    cause: BaseException | None = error
+    kinds: list[BaseException] = []
+    while cause is not None and len(kinds) < 10:
+        kinds.append(cause)
+        reason = getattr(cause, "reason", None) or next(
+            (arg for arg in getattr(cause, "args", ()) if isinstance(arg, BaseException)), None
+        )
+        cause = reason if isinstance(reason, BaseException) else cause.__cause__ or cause.__context__
+    never_sent = (
+        requests.exceptions.ConnectTimeout,
+        requests.exceptions.SSLError,
+        requests.exceptions.InvalidURL,
+        requests.exceptions.InvalidSchema,
+        requests.exceptions.MissingSchema,
+        requests.exceptions.ProxyError,
+        urllib3.exceptions.NewConnectionError,
+        urllib3.exceptions.ConnectTimeoutError,
+    )
+    for kind in kinds:
+        if isinstance(kind, never_sent):
+            return ProviderUnavailable(
+                f"{_where(url)} cannot be reached ({type(kind).__name__})",
+                reason="Unreachable",
+                remedy="check the address, DNS, the network's way out and the proxy settings of this container",
+            )
+    return _no_reply(url, f"broke the connection before its reply was complete ({type(kinds[-1]).__name__})")
+
+
+def _no_reply(url: str, what: str) -> ProviderUnavailable:
+    return ProviderUnavailable(f"{_where(url)} {what}", reason="NoReply", remedy=_LATER, outcome_known=False)
+
+
+def _judge(url: str, status: int, headers: Mapping[str, str], body: bytes) -> TokenReply:
+    now = time.time()
+    fields = _decode(body)
+    if status == 200:
+        return _reply(url, fields, headers, now)
+    code = _error_code(fields)
+    said = f"{_where(url)} answered {status}" + (f" {code}" if code else "")
+    description = fields.get("error_description") if isinstance(fields, dict) else None
+    if isinstance(description, str) and description.isprintable():
+        said += f": {description[:200]}"
+    if status >= 500 or status in {408, 429} or code in _TRANSIENT:
+        raise ProviderUnavailable(
+            said, reason=f"Status{status}", remedy=_LATER, retry_after=_retry_after(headers), outcome_known=status == 429
+        )
+    subtype = fields.get("error_subtype") if isinstance(fields, dict) else None
+    if code in _POLICY or code in _RAPT or subtype in _RAPT:
+        raise PolicyDenied(said, reason=_camel(str(subtype or code)), remedy="ask the account's administrator to allow this app")
+    if code == "invalid_grant":
+        raise ReauthRequired(said, reason="InvalidGrant", remedy="consent again: run site.yml")
+    if code == "invalid_client":
+        raise ClientRejected(said, reason="InvalidClient", remedy="check the client's id and secret at the provider")
+    raise ProviderUnavailable(
+        said,
+        reason=_camel(code) if code else f"Status{status}",
+        remedy="check that token_uri is the provider's token endpoint",
+    )
+
+
+def _reply(url: str, fields: object, headers: Mapping[str, str], now: float) -> TokenReply:
+    # a 200 that can't be read may well have been a successful exchange: its outcome is not known
+    if not isinstance(fields, dict):
+        raise _no_reply(url, "answered 200, but not with a JSON object")
+    access_token = fields.get("access_token")
+    if not isinstance(access_token, str) or not access_token:
+        raise _no_reply(url, "answered 200 without an access_token")
+    token_type = fields.get("token_type", "Bearer")
+    if not isinstance(token_type, str) or token_type.lower() != "bearer":
+        raise _no_reply(url, "answered with a token_type that is not Bearer (RFC 6750)")
+    scope = fields.get("scope")
+    return TokenReply(
+        access_token=access_token,
+        refresh_token=_text(fields.get("refresh_token")),
+        expires_in=_seconds(fields.get("expires_in")),
+        scope=tuple(scope.split()) if isinstance(scope, str) else None,
+        id_token=_text(fields.get("id_token")),
+        refresh_token_expires_in=_seconds(fields.get("refresh_token_expires_in")),
+        received_at=now,
+        date=_http_date(headers),
+    )
+
+
+def _decode(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _error_code(fields: Any) -> str:
+    code = fields.get("error") if isinstance(fields, dict) else None
+    # the code becomes part of a message: only the characters RFC 6749 section 5.2 allows, and not too many
+    return code[:60] if isinstance(code, str) and code.isascii() and code.isprintable() else ""
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _seconds(value: object) -> float | None:
+    try:
+        seconds = float(value) if isinstance(value, (int, float, str)) and not isinstance(value, bool) else None
+    except ValueError:
+        return None
+    # ten years: beyond it the arithmetic of dates overflows, and no token lives that long
+    return seconds if seconds is not None and 0 < seconds <= 315_360_000 else None
+
+
+def _header(headers: Mapping[str, str], name: str) -> str | None:
+    return next((value for key, value in headers.items() if key.lower() == name), None)
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    value = _header(headers, "retry-after")
+    if value is None:
+        return None
+    if value.strip().isdigit():
+        return min(float(value), _MAX_RETRY_AFTER)
+    try:
+        return min(max(parsedate_to_datetime(value).timestamp() - time.time(), 0.0), _MAX_RETRY_AFTER)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _http_date(headers: Mapping[str, str]) -> float | None:
+    value = _header(headers, "date")
+    try:
+        return parsedate_to_datetime(value).timestamp() if value else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def _where(url: str) -> str:
+    """Name an endpoint without what its address may carry (user info, query)."""
+    parts = urllib.parse.urlsplit(url)
+    return f"{parts.scheme}://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}{parts.path}"
+
+
+def _camel(code: str) -> str:
+    return "".join(word.capitalize() for word in code.replace("-", "_").split("_"))
