@@ -1,0 +1,109 @@
+"""Consent through a browser and a loopback redirect, from the client's secrets to a token document."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable, Iterable, Mapping
+
+from token_keeper.consent import page
+from token_keeper.consent.answer import read_answer
+from token_keeper.consent.browser import Opener, open_in_background, opener
+from token_keeper.consent.client_secrets import ClientSecrets
+from token_keeper.consent.endpoint import Endpoints
+from token_keeper.consent.grant import redeem
+from token_keeper.consent.loopback import HOST, Callback, LoopbackReceiver
+from token_keeper.consent.redirect import Redirect
+from token_keeper.consent.request import AuthorizationRequest
+from token_keeper.document import TokenDocument
+from token_keeper.errors import TokenKeeperError
+
+
+def obtain(
+    client: ClientSecrets,
+    scopes: Iterable[str],
+    *,
+    announce: Callable[[str], None],
+    auth_uri: str | None = None,
+    token_uri: str | None = None,
+    document_token_uri: str | None = None,
+    issuer: str | None = None,
+    redirect_port: int = 0,
+    timeout: float = 300.0,
+    open_browser: Opener | None = None,
+    browser: str | None = None,
+    login_hint: str | None = None,
+    allow_http: bool = False,
+    extra_params: Mapping[str, str | None] | None = None,
+    exchange_deadline: float = 8.0,
+) -> TokenDocument:
+    """Have a person consent in a browser, and return the document that comes of it; it is stored nowhere.
+
+    Args:
+        client: the OAuth client.
+        scopes: the scopes to ask for; all of them must be granted.
+        announce: shows a person a text of one or more lines; called in the caller's thread only.
+        auth_uri: authorization endpoint, if not the client's own.
+        token_uri: token endpoint, if not the client's own.
+        document_token_uri: token endpoint for the document, if consumers reach it by another address.
+        issuer: the provider's issuer identifier, to be compared with ``iss`` in the answer (RFC 9207).
+        redirect_port: port of the redirect on 127.0.0.1; 0 takes a free one.
+        timeout: seconds to wait for the answer; the exchange has its own deadline.
+        open_browser: opens an address instead of :mod:`webbrowser`; if it returns false, the person has to.
+        browser: browser or command for :func:`webbrowser.get`; by default BROWSER or the desktop decides.
+        login_hint: the account to preselect.
+        allow_http: allow endpoints without TLS on other hosts than this one.
+        extra_params: further parameters of the authorization request.
+        exchange_deadline: seconds for the exchange of the code in all.
+
+    Raises:
+        ConsentError: the client, scopes, endpoints or redirect cannot be used, or consent was refused, timed out,
+            or came back with less than was asked for; the reason tells which.
+        ClientRejected: the provider does not accept the client's secret.
+        PolicyDenied: a policy of the provider or an administrator forbids the access.
+        ProviderUnavailable: the provider could not be asked, or gave no usable answer.
+    """
+    deadline = time.monotonic() + timeout
+    endpoints = Endpoints.choose(
+        client,
+        auth_uri=auth_uri,
+        token_uri=token_uri,
+        document_token_uri=document_token_uri,
+        issuer=issuer,
+        allow_http=allow_http,
+    )
+    redirect = Redirect.choose(client, redirect_port)
+    with LoopbackReceiver(redirect.port, redirect.path, redirect.host) as receiver:
+        request = AuthorizationRequest.create(
+            client, endpoints, scopes, receiver.redirect_uri, login_hint=login_hint, extra_params=extra_params
+        )
+        announce(
+            f"Consent is needed. Open this address in a browser and allow the access:\n\n{request.url}\n\n"
+            f"The answer is awaited for {timeout:g} seconds."
+        )
+        open_in_background(
+            open_browser or opener(browser),
+            request.url,
+            on_failure=lambda: receiver.call_soon(lambda: announce(_by_hand(receiver.port))),
+        )
+        return _conclude(receiver.wait(deadline), request, exchange_deadline)
+
+
+def _conclude(callback: Callback, request: AuthorizationRequest, exchange_deadline: float) -> TokenDocument:
+    """Judge the answer and tell the person's browser what came of it."""
+    try:
+        document = redeem(request, read_answer(callback.query, request), deadline=exchange_deadline)
+    except TokenKeeperError as error:
+        callback.show(page.failed(error))
+        raise
+    callback.show(page.granted(document.scopes))
+    return document
+
+
+def _by_hand(port: int) -> str:
+    here = f"{os.environ.get('USER') or 'USER'}@{socket.gethostname()}"
+    return (
+        "No browser could be opened here. Open the address yourself, on this machine; or on another one, after "
+        f"you have forwarded the port from there:\n\n    ssh -N -L {port}:{HOST}:{port} {here}\n"
+    )

@@ -1,0 +1,67 @@
+"""The page that a person's browser shows at the end: what happened, and what to do."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from token_keeper.errors import TokenKeeperError
+
+if TYPE_CHECKING:
+    import jinja2
+
+_BACK: str = "You may close this window and go back to the terminal."
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Page:
+    """A page: its HTTP status, heading and paragraphs, all of them plain text."""
+
+    status: HTTPStatus
+    title: str
+    paragraphs: tuple[str, ...]
+
+    def html(self) -> bytes:
+        """Return the page as UTF-8; every text in it is escaped, and it refers to nothing outside itself."""
+        return _template().render(title=self.title, paragraphs=self.paragraphs).encode()
+
+
+def granted(scopes: tuple[str, ...]) -> Page:
+    """Say that the consent is complete, and what it covers."""
+    return Page(HTTPStatus.OK, "Consent complete", (f"Access was granted for: {', '.join(scopes)}.", _BACK))
+
+
+def failed(error: TokenKeeperError) -> Page:
+    """Say what was wrong with the answer; typed errors carry no secret."""
+    said = tuple(text[:1].upper() + text[1:] + "." for text in (error.message, error.remedy) if text)
+    return Page(HTTPStatus.BAD_REQUEST, "Consent not complete", (*said, "Nothing was changed.", _BACK))
+
+
+def interrupted() -> Page:
+    """Say that nobody waits for the answer any longer."""
+    said = "The program that asked for consent has ended. Nothing was changed."
+    return Page(HTTPStatus.SERVICE_UNAVAILABLE, "Consent not complete", (said, "Start it again."))
+
+
+def stray(status: HTTPStatus) -> Page:
+    """Say that a request was not the provider's answer."""
+    said = "This address only takes the answer of the provider's consent page, and that is still awaited."
+    return Page(status, "Not an answer", (said,))
+
+
+def late() -> Page:
+    """Say that another answer came first."""
+    return Page(HTTPStatus.CONFLICT, "Already answered", ("Another answer to this consent came first.", _BACK))
+
+
+@functools.cache
+def _template() -> jinja2.Template:
+    # imported here because only a browser that comes back needs it
+    import jinja2  # noqa: PLC0415
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("token_keeper.consent", ""), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    return environment.get_template("page.html.j2")

@@ -1,0 +1,59 @@
+"""Which redirect a client may use: any loopback port, or, for web clients, a registered one."""
+
+from __future__ import annotations
+
+import dataclasses
+import urllib.parse
+
+from token_keeper.consent.client_secrets import ClientSecrets
+from token_keeper.consent.endpoint import is_loopback
+from token_keeper.consent.loopback import HOST
+from token_keeper.errors import ConsentError
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Redirect:
+    """Where the receiver listens and what it is called; port 0 is a free one."""
+
+    port: int
+    path: str = "/"
+    host: str = HOST
+
+    @classmethod
+    def choose(cls, client: ClientSecrets, port: int) -> Redirect:
+        """Settle the redirect.
+
+        Args:
+            client: the OAuth client; a web client's ``redirect_uris`` bind it (RFC 6749 section 3.1.2.3).
+            port: the port the caller wants, 0 for any.
+
+        Raises:
+            ConsentError: ``RedirectUriMismatch`` when a web client has no registered loopback redirect that
+                fits; found here because the provider would tell it to the browser only.
+        """
+        if client.kind != "web" or not client.redirect_uris:
+            return cls(port)
+        for uri in client.redirect_uris:
+            redirect = _loopback(uri)
+            if redirect is not None and port in {0, redirect.port}:
+                return redirect
+        raise ConsentError(
+            "the web client has no registered redirect to this machine" + (f" with port {port}" if port else ""),
+            reason="RedirectUriMismatch",
+            remedy=(
+                "use a client of type Desktop app, or register "
+                f"http://{HOST}:{port or 'PORT'}/ at the provider and download the client's JSON again"
+            ),
+        )
+
+
+def _loopback(uri: str) -> Redirect | None:
+    try:
+        parts = urllib.parse.urlsplit(uri)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return None
+    if parts.scheme != "http" or parts.query or parts.fragment or not is_loopback(host) or ":" in host:
+        return None
+    # the path is kept as it was registered: providers compare redirects as texts (RFC 3986 section 6.2.1)
+    return Redirect(port or 80, parts.path, host)
