@@ -84,10 +84,14 @@ class TokenDocument:
         missing = [name for name in _REQUIRED if not fields.get(name)]
         if missing:
             raise _corrupt(where, "FieldMissing", f"lacks {', '.join(missing)}")
-        texts = {name: fields.get(name) for name in (*_REQUIRED, *_OPTIONAL)}
-        for name, value in texts.items():
-            if value is not None and not (isinstance(value, str) and value.isprintable()):
+        texts: dict[str, str] = {}
+        for name in (*_REQUIRED, *_OPTIONAL):
+            value = fields.get(name)
+            if value is None:
+                value = ""
+            if not (isinstance(value, str) and value.isprintable()):
                 raise _corrupt(where, "FieldInvalid", f"has a {name} that is not a line of text")
+            texts[name] = value
         if not texts["token_uri"].startswith(("https://", "http://")):
             raise _corrupt(where, "FieldInvalid", "has a token_uri that is not an http(s) address")
         return cls(
@@ -98,7 +102,7 @@ class TokenDocument:
             client_secret=texts["client_secret"],
             scopes=_scopes(fields.get("scopes"), where),
             expiry=_expiry(fields.get("expiry"), where),
-            account=texts["account"] or "",
+            account=texts["account"],
             universe_domain=texts["universe_domain"] or _DEFAULT_UNIVERSE,
             rapt_token=texts["rapt_token"] or None,
         )
@@ -196,10 +200,8 @@ def _expiry(value: object, where: str) -> datetime | None:
     if value is None:
         return None
     try:
-        if not isinstance(value, str):
-            raise TypeError
-        moment = datetime.fromisoformat(value)
+        moment = datetime.fromisoformat(value if isinstance(value, str) else "")
         # google-auth writes naive UTC with a Z behind it; some tools leave the Z out
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (ValueError, TypeError, OverflowError):
+    except (ValueError, OverflowError):
         raise _corrupt(where, "FieldInvalid", "has an expiry that is not an ISO 8601 time") from None

@@ -81,10 +81,13 @@ def request_token(
         PolicyDenied: a policy of the provider's administrator, or a grant type the client may not use.
         ProviderUnavailable: no usable answer; ``outcome_known`` tells whether the exchange may have happened.
     """
+    _import_transport()  # before the clock starts: on a busy machine it takes a while
     attempt = _Attempt(token_uri, form, deadline, on_reply)
     thread = threading.Thread(target=attempt.run, name="token-exchange", daemon=True)
     thread.start()
     thread.join(deadline)
+    if attempt.received.is_set():
+        thread.join()  # the reply is here and is being saved, which ends by itself
     if thread.is_alive():
         raise _no_reply(token_uri, f"gave no complete reply within {deadline:g} s")
     if attempt.error is not None:
@@ -125,6 +128,7 @@ class _Attempt:
         self._form = form
         self._deadline = deadline
         self._on_reply = on_reply
+        self.received = threading.Event()
         self.reply: TokenReply | None = None
         self.error: BaseException | None = None
 
@@ -132,21 +136,27 @@ class _Attempt:
         try:
             status, headers, body = _post(self._token_uri, self._form, self._deadline)
             reply = _judge(self._token_uri, status, headers, body)
+            self.received.set()
             if self._on_reply is not None:
                 self._on_reply(reply)
             self.reply = reply
-        except BaseException as error:  # noqa: BLE001 - handed to the waiting thread, which raises it
+        except BaseException as error:  # handed to the waiting thread, which raises it
             self.error = error
 
 
+def _import_transport() -> None:
+    """Import what an exchange needs; it takes 0.4 s, which a process that only reads need not pay."""
+    import google.auth.transport.requests  # noqa: PLC0415
+    import requests  # noqa: F401, PLC0415
+
+
 def _post(url: str, form: Mapping[str, str], deadline: float) -> tuple[int, Mapping[str, str], bytes]:
-    # imported here because it takes 0.4 s, which a process that only reads need not pay
     import google.auth.exceptions  # noqa: PLC0415
     import google.auth.transport.requests  # noqa: PLC0415
     import requests  # noqa: PLC0415
 
     with requests.Session() as session:
-        transport = google.auth.transport.requests.Request(session)  # type: ignore[no-untyped-call]
+        transport = google.auth.transport.requests.Request(session)
         try:
             response = transport(
                 url,
@@ -211,11 +221,17 @@ def _judge(url: str, status: int, headers: Mapping[str, str], body: bytes) -> To
         said += f": {description[:200]}"
     if status >= 500 or status in {408, 429} or code in _TRANSIENT:
         raise ProviderUnavailable(
-            said, reason=f"Status{status}", remedy=_LATER, retry_after=_retry_after(headers), outcome_known=status == 429
+            said,
+            reason=f"Status{status}",
+            remedy=_LATER,
+            retry_after=_retry_after(headers),
+            outcome_known=status == 429,
         )
     subtype = fields.get("error_subtype") if isinstance(fields, dict) else None
     if code in _POLICY or code in _RAPT or subtype in _RAPT:
-        raise PolicyDenied(said, reason=_camel(str(subtype or code)), remedy="ask the account's administrator to allow this app")
+        raise PolicyDenied(
+            said, reason=_camel(str(subtype or code)), remedy="ask the account's administrator to allow this app"
+        )
     if code == "invalid_grant":
         raise ReauthRequired(said, reason="InvalidGrant", remedy="consent again: run site.yml")
     if code == "invalid_client":

@@ -1,0 +1,175 @@
+"""The command's verbs. Secrets come in on stdin and never go out, whatever the verb."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import click
+
+from token_keeper.cli.output import emit, fail
+from token_keeper.document import MAX_BYTES, TokenDocument
+from token_keeper.errors import StorageError, TokenKeeperError
+from token_keeper.initialise import initialise
+from token_keeper.state import Rotation
+from token_keeper.store import DEFAULT_PATH, TokenStore
+
+Verb = TypeVar("Verb", bound=Callable[..., Any])
+
+_EXIT_CODES = """
+Exit codes: 0 done, 1 internal, 2 usage, 3 TokenMissing, 4 TokenCorrupt, 5 ReauthRequired, 6 ClientRejected,
+7 PolicyDenied, 8 ProviderUnavailable, 9 LockTimeout, 10 StorageError, 11 Conflict, 12 ConsentError.
+"""
+
+
+@click.group(epilog=_EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.option(
+    "--path",
+    envvar="TOKEN_KEEPER_PATH",
+    default=DEFAULT_PATH,
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="The token document.",
+)
+@click.option("--lock-timeout", default=30.0, show_default=True, help="Seconds to wait for other writers.")
+@click.pass_context
+def main(context: click.Context, path: Path, lock_timeout: float) -> None:
+    """Keep one OAuth 2.0 token sound, fresh and shared."""
+    context.obj = TokenStore(path, lock_timeout=lock_timeout)
+
+
+def _verb(function: Verb) -> Verb:
+    """Give a verb its ``--json`` option, its output, and its errors."""
+
+    @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, errors too.")
+    @click.pass_obj
+    @functools.wraps(function)
+    def run(store: TokenStore, /, *args: Any, as_json: bool, **options: Any) -> None:
+        try:
+            result = function(store, *args, **options)
+        except TokenKeeperError as error:
+            fail(error, as_json=as_json)
+        emit(result, as_json=as_json)
+
+    return cast(Verb, run)
+
+
+@main.command()
+@_verb
+def status(store: TokenStore) -> dict[str, Any]:
+    """Look at the volume: document, generation, conditions. Changes nothing; exits 0 whenever it could look."""
+    return store.status().as_dict()
+
+
+@main.command()
+@_verb
+def show(store: TokenStore) -> dict[str, Any]:
+    """Show the document: fingerprints, expiry, scopes; never a secret."""
+    store.read()
+    found = store.status()
+    return {**found.document, "generation": found.generation}
+
+
+@main.command()
+@click.option("--expect", type=int, help="Replace exactly this generation (0: none yet).")
+@click.option("--force", is_flag=True, help="Replace whatever is there.")
+@click.option("--expires-in", type=float, help="Seconds of life of the access token, by the sender's clock.")
+@click.option(
+    "--rotation", type=click.Choice(["yes", "no", "unknown"]), help="Does the provider rotate refresh tokens?"
+)
+@click.option("--reuse-grace", type=click.FloatRange(0), help="Seconds for which it accepts a spent one again.")
+@click.option("--dry-run", is_flag=True, help="Say what would happen and change nothing.")
+@_verb
+def push(
+    store: TokenStore,
+    *,
+    expect: int | None,
+    force: bool,
+    expires_in: float | None,
+    rotation: str | None,
+    reuse_grace: float | None,
+    dry_run: bool,
+) -> dict[str, Any]:
+    """Put the document on stdin into the volume, unless what is there is newer."""
+    document = TokenDocument.parse(sys.stdin.buffer.read(MAX_BYTES + 1), "the document on stdin")
+    return store.replace(
+        document,
+        expect=expect,
+        force=force,
+        expires_in=expires_in,
+        rotation=cast("Rotation | None", rotation),
+        reuse_grace=reuse_grace,
+        dry_run=dry_run,
+    ).as_dict()
+
+
+@main.command()
+@click.option("--force", is_flag=True, help="Renew a token that is still fresh, and do not wait for a back-off.")
+@_verb
+def refresh(store: TokenStore, force: bool) -> dict[str, Any]:
+    """Renew the access token at the provider, under the volume's lock."""
+    return store.refresh(force=force).as_dict()
+
+
+@main.command()
+@click.option("--min-valid", default=60.0, show_default=True, help="Seconds that the access token has to live on.")
+@_verb
+def verify(store: TokenStore, min_valid: float) -> dict[str, Any]:
+    """Check that consumers can work: sound document, living grant, valid access token, writable volume.
+
+    A token that is at its end is renewed first, as a consumer would.
+    """
+    return verified(store, min_valid)
+
+
+def verified(store: TokenStore, min_valid: float) -> dict[str, Any]:
+    """Return the facts of a document that passes ``verify``.
+
+    Raises:
+        TokenKeeperError: it does not pass, with the type that says why.
+    """
+    store.access_token()
+    found = store.status()
+    left = found.document.get("expires_in")
+    if left is None or left < min_valid:
+        store.refresh()
+        found = store.status()
+        left = found.document.get("expires_in")
+    if not found.volume["writable"]:
+        raise StorageError(
+            f"{found.path} is valid, but its directory is not writable for this user: nobody could renew it from here",
+            reason="NotWritable",
+            remedy="mount the volume read-write and run as its owner",
+        )
+    return {"valid": True, "generation": found.generation, **found.document}
+
+
+@main.command()
+@click.option("--reason", default="Cleared", show_default=True, help="A CamelCase word, kept in the tombstone.")
+@click.option("--dry-run", is_flag=True, help="Say what would happen and change nothing.")
+@_verb
+def clear(store: TokenStore, reason: str, dry_run: bool) -> dict[str, Any]:
+    """Take the document away on purpose; a tombstone stays, and the history for a way back."""
+    if not (reason.isascii() and reason.isalnum() and len(reason) <= 60):
+        raise click.BadParameter("is not one word of letters and digits", param_hint="--reason")
+    return store.clear(reason, dry_run=dry_run).as_dict()
+
+
+@main.command("init-volume")
+@click.option("--uid", type=click.IntRange(0), required=True, help="User that every consumer runs as.")
+@click.option("--gid", type=click.IntRange(0), required=True, help="Group of the same.")
+@click.option("--mode", default="0700", show_default=True, help="Mode of the directory, octal.")
+@click.option("--dry-run", is_flag=True, help="Say what would happen and change nothing.")
+@_verb
+def init_volume(store: TokenStore, uid: int, gid: int, mode: str, dry_run: bool) -> dict[str, Any]:
+    """Give the volume its first owner and mode (as root with CAP_CHOWN)."""
+    try:
+        bits = int(mode, 8)
+    except ValueError:
+        raise click.BadParameter(f"{mode!r} is not an octal mode", param_hint="--mode") from None
+    if bits & ~0o770 or bits & 0o700 != 0o700:
+        raise click.BadParameter(f"{mode} must let the owner in and nobody outside the group", param_hint="--mode")
+    return initialise(store.path.parent, uid=uid, gid=gid, mode=bits, dry_run=dry_run).as_dict()

@@ -1,0 +1,66 @@
+"""The event log of a volume: who did what when, in fingerprints; bounded, one JSON object a line."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import time
+from collections import deque
+from typing import Any, Final
+
+from token_keeper.errors import StorageError, TokenCorrupt
+from token_keeper.state import timestamp
+from token_keeper.volume import Volume
+
+_MAX_BYTES: Final = 262_144
+_KEPT_LINES: Final = 500
+
+
+class Events:
+    """The log of one document."""
+
+    def __init__(self, volume: Volume, service: str) -> None:
+        self._volume = volume
+        self._service = service
+
+    def record(self, directory: int, what: str, **facts: Any) -> None:
+        """Append an event; the caller holds the lock.
+
+        A log that can't be written must never fail the work it tells of, so its errors are passed over.
+        """
+        line = {
+            "time": timestamp(time.time()),
+            "event": what,
+            "service": self._service,
+            "container": socket.gethostname(),
+            "pid": os.getpid(),
+            **facts,
+        }
+        with contextlib.suppress(OSError, StorageError, TokenCorrupt):
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+            descriptor = os.open(self._volume.events_name, flags, 0o600, dir_fd=directory)
+            try:
+                if os.geteuid() == 0:
+                    owner = os.fstat(directory)
+                    os.fchown(descriptor, owner.st_uid, owner.st_gid)
+                os.write(descriptor, (json.dumps(line) + "\n").encode())
+                full = os.fstat(descriptor).st_size > _MAX_BYTES
+            finally:
+                os.close(descriptor)
+            if full:
+                kept = self.newest(_KEPT_LINES)
+                text = "".join(json.dumps(event) + "\n" for event in kept)
+                self._volume.replace(directory, self._volume.events_name, text.encode())
+
+    def newest(self, count: int) -> list[dict[str, Any]]:
+        """Return the newest events, oldest first; broken lines are left out."""
+        found = self._volume.read(self._volume.events_name, limit=2 * _MAX_BYTES)
+        events: deque[dict[str, Any]] = deque(maxlen=count)
+        for line in (found[0] if found else b"").splitlines():
+            with contextlib.suppress(ValueError):
+                event = json.loads(line)
+                if isinstance(event, dict):
+                    events.append(event)
+        return list(events)

@@ -1,0 +1,84 @@
+"""The history: the current document, and for each earlier grant its last one.
+
+It is written before the document itself is replaced, so that a foreign writer who spoils the document can be mended
+from it, and an earlier grant that is still alive can be gone back to.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+from typing import Final
+
+from token_keeper.document import TokenDocument
+from token_keeper.errors import StorageError, TokenCorrupt
+from token_keeper.volume import Volume
+
+_KEPT: Final = 10
+_NAME: Final = re.compile(r"[0-9a-f]{16}\.json")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Entry:
+    """The last document of one grant, and the generation it had."""
+
+    grant: str
+    generation: int
+    document: TokenDocument
+
+
+class History:
+    """The folder of a document's earlier grants."""
+
+    def __init__(self, volume: Volume) -> None:
+        self._volume = volume
+
+    def record(self, directory: int, entry: Entry) -> None:
+        """Keep a document as the newest of its grant, durably; the caller holds the lock."""
+        text = json.dumps({"generation": entry.generation, "document": json.loads(entry.document.to_json())})
+        with self._volume.folder(directory, self._volume.history_name) as folder:
+            self._volume.replace(folder, f"{entry.grant}.json", text.encode())
+        self._prune(entry.grant)
+
+    def entries(self) -> list[Entry]:
+        """Return all sound entries, the newest generation first."""
+        found = []
+        for name in self._names():
+            read = self._volume.read(f"{self._volume.history_name}/{name}")
+            if read is None:
+                continue
+            try:
+                fields = json.loads(read[0])
+                document = TokenDocument.from_mapping(fields["document"], name)
+                found.append(Entry(name.removesuffix(".json"), int(fields["generation"]), document))
+            except (ValueError, KeyError, TypeError, AttributeError, TokenCorrupt):
+                continue  # one broken entry must not hide the others
+        return sorted(found, key=lambda entry: entry.generation, reverse=True)
+
+    def forget(self, directory: int, grant: str) -> None:
+        """Remove a grant's document, because the grant was revoked."""
+        if f"{grant}.json" in self._names():
+            with self._volume.folder(directory, self._volume.history_name) as folder:
+                self._volume.remove(folder, f"{grant}.json")
+
+    def _names(self) -> list[str]:
+        try:
+            names = os.listdir(self._volume.directory / self._volume.history_name)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            raise StorageError(
+                f"cannot read {self._volume.directory / self._volume.history_name}: {error.strerror}",
+                reason="WrongOwner",
+            ) from error
+        return [name for name in names if _NAME.fullmatch(name)]
+
+    def _prune(self, current: str) -> None:
+        if len(self._names()) <= _KEPT:
+            return
+        folder = self._volume.directory / self._volume.history_name
+        for entry in self.entries()[_KEPT:]:
+            if entry.grant != current:
+                (folder / f"{entry.grant}.json").unlink(missing_ok=True)

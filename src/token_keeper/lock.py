@@ -1,0 +1,169 @@
+"""The lock of a token volume: an exclusive ``flock`` on its directory.
+
+The directory itself is what is locked: there is no lock file that somebody could unlink or own wrongly, and the
+kernel frees the lock when its holder dies, however it dies. It excludes other containers too, as they all open
+the same inode.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+from token_keeper.errors import LockTimeout, StorageError
+
+_FIRST_PAUSE: Final = 0.001
+_LONGEST_PAUSE: Final = 0.010
+"""Seconds between two looks at a lock that is taken. Looking is two system calls; in between, a waiter also sees
+whether it still needs the lock at all, which a waiter blocked in ``flock`` could not."""
+
+
+class _Process:
+    """What this process holds; a forked child starts with nothing."""
+
+    def __init__(self) -> None:
+        self.start_afresh()
+
+    def start_afresh(self) -> None:
+        self.held: set[int] = set()
+        self.mutexes: dict[str, threading.Lock] = {}
+        self.guard = threading.Lock()
+
+    def mutex(self, directory: Path) -> threading.Lock:
+        with self.guard:
+            return self.mutexes.setdefault(os.path.realpath(directory), threading.Lock())
+
+    def forget_in_child(self) -> None:
+        """Drop what a forked child inherited: an open copy would keep the lock alive after its holder's death.
+
+        The copies are closed and never unlocked, since unlocking a copy would free the parent's lock.
+        """
+        for descriptor in self.held:
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
+        self.start_afresh()
+
+
+_process = _Process()
+os.register_at_fork(after_in_child=_process.forget_in_child)
+
+
+class DirectoryLock:
+    """Exclusive lock on a directory, among processes, containers and the threads of this process."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    @contextlib.contextmanager
+    def hold(self, timeout: float, *, given_up: Callable[[], bool] = lambda: False) -> Iterator[int | None]:
+        """Hold the lock.
+
+        Args:
+            timeout: seconds to wait; 0 tries once.
+            given_up: asked between tries; when it says true the waiter leaves the queue without the lock.
+
+        Yields:
+            A descriptor of the directory, or ``None`` when the waiter gave up by its own wish.
+
+        Raises:
+            LockTimeout: another writer kept the lock for all that time.
+            StorageError: the directory is missing, not a directory, not ours, or on a file system without flock.
+        """
+        deadline = time.monotonic() + timeout
+        mutex = _process.mutex(self._directory)
+        pause = _FIRST_PAUSE
+        while True:
+            # the mutex keeps the threads of one process from competing with each other in the file system
+            if mutex.acquire(blocking=False):
+                try:
+                    descriptor = self._try()
+                    if descriptor is not None:
+                        try:
+                            yield descriptor
+                        finally:
+                            _release(descriptor)
+                        return
+                finally:
+                    mutex.release()
+            if given_up():
+                yield None
+                return
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise LockTimeout(
+                    f"another writer holds the lock of {self._directory} for more than {timeout:g} s",
+                    remedy="`token-keeper status` says who wrote last; a stopped or hung container may hold it",
+                )
+            time.sleep(min(left, pause * random.uniform(0.5, 1.0)))  # noqa: S311 - spreads waiters, guards nothing
+            pause = min(pause * 2, _LONGEST_PAUSE)
+
+    def _try(self) -> int | None:
+        """Return a locked descriptor of the directory, or None when somebody else has the lock."""
+        descriptor = _open(self._directory)
+        locked = False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # a volume that was removed and made anew meanwhile has another directory under the same name
+            locked = os.path.samestat(os.fstat(descriptor), self._directory.stat())
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            raise _not_lockable(self._directory, error) from error
+        finally:
+            if locked:
+                _process.held.add(descriptor)
+            else:
+                os.close(descriptor)
+        return descriptor if locked else None
+
+
+def _open(directory: Path) -> int:
+    try:
+        return os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError as error:
+        raise StorageError(
+            f"the directory {directory} does not exist",
+            reason="NoVolume",
+            remedy="mount the token volume there",
+        ) from error
+    except NotADirectoryError as error:
+        raise StorageError(
+            f"{directory} is a file, not a directory",
+            reason="NotADirectory",
+            remedy="mount the volume's directory (token_data:/app/tokens), never the file alone",
+        ) from error
+    except PermissionError as error:
+        raise StorageError(
+            f"uid {os.geteuid()} may not open the directory {directory}",
+            reason="WrongOwner",
+            remedy="run as the volume's owner, or let site.yml set the owner (token_volume_uid, token_volume_gid)",
+        ) from error
+    except OSError as error:
+        raise _not_lockable(directory, error) from error
+
+
+def _not_lockable(directory: Path, error: OSError) -> StorageError:
+    if error.errno in {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}:
+        return StorageError(
+            f"the file system of {directory} has no flock ({os.strerror(error.errno)})",
+            reason="NoLocks",
+            remedy="keep the volume on a local file system such as ext4 or xfs",
+        )
+    return StorageError(f"{directory} cannot be locked: {os.strerror(error.errno or 0)}", reason="NotLockable")
+
+
+def _release(descriptor: int) -> None:
+    # unlocked explicitly as well: a child forked a moment ago may not have closed its copy yet
+    _process.held.discard(descriptor)
+    with contextlib.suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+    with contextlib.suppress(OSError):
+        os.close(descriptor)

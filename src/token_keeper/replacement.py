@@ -1,0 +1,64 @@
+"""Whether a pushed document may replace the one that is there: never regress, never by accident."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from token_keeper.document import TokenDocument
+from token_keeper.errors import Conflict
+from token_keeper.ledger import Ledger
+from token_keeper.state import Identity
+
+Verdict = Literal["Created", "Replaced", "Unchanged"]
+
+
+def judge(ledger: Ledger, document: TokenDocument, *, expect: int | None, force: bool) -> Verdict:
+    """Decide what a push does; called under the lock.
+
+    Without ``expect`` and ``force`` a push may fill a volume that has no sound document, replace a grant that the
+    provider has declared dead, or bring a longer-lived access token of the same grant. Everything else could undo
+    what somebody else did, so the caller has to say that it is meant.
+
+    Raises:
+        Conflict: it would.
+    """
+    theirs, ours = Identity.of(document), ledger.state.identity
+    current = ledger.document
+    if current is not None and current.fingerprint == theirs.document and ledger.state.tombstone is None:
+        return "Unchanged"
+    if force:
+        return "Created" if current is None else "Replaced"
+    path, generation = ledger.volume.path, ledger.state.generation
+    there = generation if current is not None else 0
+    if expect is not None and expect != there:
+        raise Conflict(
+            f"{path} is at generation {there}, not {expect}: another writer was faster",
+            reason="GenerationChanged",
+            remedy="look with `token-keeper status`, then push again with --expect",
+        )
+    if theirs.refresh_token in ledger.state.superseded:
+        raise Conflict(
+            f"the refresh token {theirs.refresh_token} was superseded or revoked; {path} is at generation {generation}",
+            reason="Superseded",
+            remedy="consent anew, or use --force if the provider surely still accepts it",
+        )
+    if current is None:
+        return "Created"
+    mine = Identity.of(current)
+    if expect is not None:
+        return "Replaced"
+    if mine.grant == theirs.grant:
+        if (theirs.expiry or 0.0) > (mine.expiry or 0.0):
+            return "Replaced"
+        raise Conflict(
+            f"{path} already holds a newer access token of the same grant (generation {generation})",
+            reason="OlderDocument",
+            remedy="nothing has to be done; --force goes back to the older one all the same",
+        )
+    if ours is not None and ledger.state.dead_grant == mine.grant:
+        return "Replaced"
+    raise Conflict(
+        f"{path} holds a sound document of another grant or client (generation {generation})",
+        reason="DifferentGrant",
+        remedy=f"pass --expect {generation} to replace exactly that one, or --force to replace any",
+    )

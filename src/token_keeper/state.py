@@ -1,0 +1,170 @@
+"""The state side file: what is known about the document besides its text.
+
+It holds fingerprints and never a secret. A missing or broken state means an unknown lineage, not a fresh start.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from datetime import UTC, datetime
+from typing import Any, Final, Literal
+
+from token_keeper.document import TokenDocument
+from token_keeper.fingerprint import fingerprint
+
+VERSION: Final = 1
+MAX_BYTES: Final = 262_144
+_REMEMBERED: Final = 500
+"""How many superseded refresh tokens are remembered: at one rotation an hour, three weeks."""
+
+Rotation = Literal["yes", "no", "unknown"]
+ConditionStatus = Literal["True", "False", "Unknown"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Identity:
+    """Fingerprints of a document, to compare one with another without its secrets."""
+
+    document: str
+    access_token: str | None
+    refresh_token: str
+    grant: str
+    expiry: float | None
+
+    @classmethod
+    def of(cls, document: TokenDocument) -> Identity:
+        """Take the fingerprints of a document."""
+        return cls(
+            document=document.fingerprint,
+            access_token=fingerprint(document.token) if document.token else None,
+            refresh_token=fingerprint(document.refresh_token),
+            grant=document.grant_fingerprint,
+            expiry=document.expiry.timestamp() if document.expiry else None,
+        )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Journal:
+    """One exchange that was begun: enough to finish it, or to know that its outcome is not known.
+
+    Attributes:
+        id: names the pending file.
+        started_at: Unix time.
+        document: fingerprint of the document it began with.
+        refresh_token: fingerprint of the refresh token that was sent.
+        generation: what the new document's generation will be.
+        outcome: ``open`` while it runs; ``no_reply`` when the reply was lost; ``server_error`` when the provider
+            answered with a fault after which it may or may not have carried the exchange out.
+        replayed: whether it is itself the one replay that a reuse grace allows.
+    """
+
+    id: str
+    started_at: float
+    document: str
+    refresh_token: str
+    generation: int
+    outcome: Literal["open", "no_reply", "server_error"] = "open"
+    replayed: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Condition:
+    """One of Ready, Refreshing, ReauthRequired, as Kubernetes writes conditions."""
+
+    status: ConditionStatus
+    reason: str
+    message: str
+    last_transition_time: str
+
+
+@dataclasses.dataclass(slots=True)
+class State:
+    """What the side file holds; times are Unix seconds.
+
+    Attributes:
+        generation: counts every accepted change of the document; 0 before the first.
+        identity: fingerprints of the document of this generation.
+        grant: name of the grant the document belongs to; a new consent begins a new one.
+        superseded: fingerprints of refresh tokens that must not come back, oldest first.
+        journal: an exchange that was begun and not finished.
+        tombstone: why the document was taken away on purpose, such as ``Revoked``.
+        dead_grant: fingerprint of client and refresh token that the provider has declared dead.
+        dead_reason: the reason of the ReauthRequired that goes with it.
+        conditions: by type.
+        exchanges: exchanges that brought a new access token.
+        failures: exchanges in a row that did not.
+        cooldown_until: no exchange before that.
+        rotation: whether the provider gives a new refresh token at each exchange.
+        reuse_grace: seconds for which the provider accepts a spent refresh token again.
+        grant_expiry: when a time-limited grant ends, where the provider said so.
+        clock_skew: the provider's clock less ours at the last exchange, in seconds; reported, not applied.
+    """
+
+    generation: int = 0
+    identity: Identity | None = None
+    grant: str | None = None
+    superseded: list[str] = dataclasses.field(default_factory=list)
+    journal: Journal | None = None
+    tombstone: str | None = None
+    dead_grant: str | None = None
+    dead_reason: str | None = None
+    conditions: dict[str, Condition] = dataclasses.field(default_factory=dict)
+    exchanges: int = 0
+    failures: int = 0
+    cooldown_until: float | None = None
+    rotation: Rotation = "unknown"
+    reuse_grace: float = 0.0
+    grant_expiry: float | None = None
+    clock_skew: float | None = None
+
+    @classmethod
+    def parse(cls, data: bytes) -> State | None:
+        """Read a state; ``None`` where it can't be trusted."""
+        try:
+            fields = json.loads(data)
+            if fields.pop("version") != VERSION:
+                return None
+            fields["identity"] = Identity(**fields["identity"]) if fields["identity"] else None
+            fields["journal"] = Journal(**fields["journal"]) if fields["journal"] else None
+            fields["conditions"] = {name: Condition(**value) for name, value in fields["conditions"].items()}
+            state = cls(**fields)
+            return state if state._is_sane() else None
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            return None
+
+    def _is_sane(self) -> bool:
+        return (
+            isinstance(self.generation, int)
+            and self.generation >= 0
+            and isinstance(self.exchanges, int)
+            and isinstance(self.failures, int)
+            and isinstance(self.superseded, list)
+            and isinstance(self.reuse_grace, (int, float))
+            and (self.cooldown_until is None or isinstance(self.cooldown_until, (int, float)))
+        )
+
+    def to_json(self) -> str:
+        """Return the side file's text."""
+        return json.dumps({"version": VERSION, **dataclasses.asdict(self)}, indent=1)
+
+    def supersede(self, refresh_token: str) -> None:
+        """Remember the fingerprint of a refresh token that must not come back."""
+        if refresh_token not in self.superseded:
+            self.superseded.append(refresh_token)
+            del self.superseded[:-_REMEMBERED]
+
+    def set_condition(self, name: str, status: ConditionStatus, reason: str, message: str, now: float) -> None:
+        """Set a condition; its transition time changes only when its status does."""
+        before = self.conditions.get(name)
+        since = before.last_transition_time if before and before.status == status else timestamp(now)
+        self.conditions[name] = Condition(status, reason, message, since)
+
+    def conditions_list(self) -> list[dict[str, Any]]:
+        """Return the conditions as a list of objects with a ``type``."""
+        return [{"type": name, **dataclasses.asdict(condition)} for name, condition in sorted(self.conditions.items())]
+
+
+def timestamp(now: float) -> str:
+    """Return a Unix time as ISO 8601 in UTC, to the second."""
+    return datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

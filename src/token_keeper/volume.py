@@ -1,0 +1,269 @@
+"""The files of one token document in its volume: whole reads, durable replacements, nothing half done.
+
+Every write goes to a new file of its own name in the same directory, is flushed, renamed over its target and
+made durable with a flush of the directory. A reader therefore sees the whole old file or the whole new one, and
+so does the machine that comes up after a power loss.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import os
+import secrets
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from token_keeper.document import MAX_BYTES
+from token_keeper.errors import StorageError, TokenCorrupt
+
+_FILE_MODE: Final = 0o600
+_FOLDER_MODE: Final = 0o700
+_TEMPORARY: Final = ".tmp-"
+_STALE_AFTER: Final = 3600.0
+
+PENDING_BYTES: Final = 16_384
+"""Space that is reserved before an exchange, so that a full disk is found before the provider is asked."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FileIdentity:
+    """What tells one version of a file from the next. Inode numbers are reused, so the times belong to it."""
+
+    inode: int
+    modified_ns: int
+    changed_ns: int
+    size: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> FileIdentity:
+        """Take the identity from a ``stat`` result."""
+        return cls(status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size)
+
+
+class Volume:
+    """Names and primitives of the files that belong to one document.
+
+    Args:
+        path: the document, such as ``/app/tokens/token.json``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.directory = path.parent
+        self.name = path.name
+        self.state_name = f".{path.name}.state"
+        self.events_name = f".{path.name}.events"
+        self.history_name = f".{path.name}.history"
+        self._pending_prefix = f".{path.name}.pending."
+
+    def pending_name(self, identifier: str) -> str:
+        """Return the name of the file that takes the reply of an exchange."""
+        return self._pending_prefix + identifier
+
+    def read(self, name: str, *, limit: int = MAX_BYTES) -> tuple[bytes, os.stat_result] | None:
+        """Read a side file or the document, whole; ``None`` when there is none.
+
+        Raises:
+            TokenCorrupt: a directory or a device stands where the file should be.
+            StorageError: it can't be read.
+        """
+        path = self.directory / name
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            return None
+        except NotADirectoryError as error:
+            raise StorageError(
+                f"{self.directory} is a file, not a directory",
+                reason="NotADirectory",
+                remedy="mount the volume's directory (token_data:/app/tokens), never the file alone",
+            ) from error
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise _not_a_file(path, "a symbolic link") from error
+            raise self._failure("read", path, error) from error
+        try:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise _not_a_file(path, "a directory" if stat.S_ISDIR(status.st_mode) else "a device")
+            with open(descriptor, "rb", closefd=False) as file:
+                return file.read(limit + 1), status
+        except OSError as error:
+            raise self._failure("read", path, error) from error
+        finally:
+            os.close(descriptor)
+
+    def replace(self, directory: int, name: str, data: bytes) -> None:
+        """Replace a file durably; the caller holds the lock.
+
+        Args:
+            directory: descriptor of the folder that holds the file, the lock's own or one of :meth:`folder`.
+            name: the file's name in it.
+            data: all of its new content.
+
+        Raises:
+            StorageError: it could not be done, and the old file stands as it was. A failed flush is not tried
+                again on the same file: the kernel marks its pages clean and the second flush would lie.
+        """
+        temporary = f"{name}{_TEMPORARY}{secrets.token_hex(8)}"
+        try:
+            with self._created(directory, temporary) as descriptor:
+                _write_all(descriptor, data)
+                os.fsync(descriptor)
+            os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
+            os.fsync(directory)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary, dir_fd=directory)
+            raise self._failure("write", self.directory / name, error) from error
+
+    def reserve(self, directory: int, name: str) -> None:
+        """Make a file full of newlines, durably, that :meth:`fill` can later fill without needing space."""
+        try:
+            with self._created(directory, name) as descriptor:
+                _write_all(descriptor, b"\n" * PENDING_BYTES)
+                os.fsync(descriptor)
+            os.fsync(directory)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                os.unlink(name, dir_fd=directory)
+            raise self._failure("write", self.directory / name, error) from error
+
+    def fill(self, directory: int, name: str, data: bytes) -> None:
+        """Write into a reserved file, durably. Cut off half way it holds no JSON; done, JSON and newlines."""
+        try:
+            descriptor = os.open(name, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=directory)
+            try:
+                _write_all(descriptor, data)
+                os.ftruncate(descriptor, len(data))
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise self._failure("write", self.directory / name, error) from error
+
+    def promote(self, directory: int, name: str) -> None:
+        """Rename a file of the volume onto the document, durably."""
+        try:
+            os.rename(name, self.name, src_dir_fd=directory, dst_dir_fd=directory)
+            os.fsync(directory)
+        except OSError as error:
+            raise self._failure("write", self.path, error) from error
+
+    def remove(self, directory: int, name: str) -> None:
+        """Remove a file durably, if it is there."""
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=directory)
+                os.fsync(directory)
+        except OSError as error:
+            raise self._failure("remove", self.directory / name, error) from error
+
+    @contextlib.contextmanager
+    def folder(self, directory: int, name: str) -> Iterator[int]:
+        """Open a folder of the volume, made with mode 0700 if it is missing."""
+        try:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(name, _FOLDER_MODE, dir_fd=directory)
+                if os.geteuid() == 0:
+                    owner = os.fstat(directory)
+                    os.chown(name, owner.st_uid, owner.st_gid, dir_fd=directory)
+                os.fsync(directory)
+            flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
+            descriptor = os.open(name, flags, dir_fd=directory)
+        except OSError as error:
+            raise self._failure("open", self.directory / name, error) from error
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def sweep(self, directory: int) -> None:
+        """Remove temporary files of writers that died; called under the lock, so none of them is in use.
+
+        Pending files are not touched: each may hold a reply that exists nowhere else.
+        """
+        mine = (self.name, self.state_name, self.events_name)
+        for entry in os.listdir(directory):
+            name, _, suffix = entry.partition(_TEMPORARY)
+            if suffix and name in mine:
+                with contextlib.suppress(OSError):
+                    os.unlink(entry, dir_fd=directory)
+        with contextlib.suppress(OSError):
+            for path in (self.directory / self.history_name).iterdir():
+                if _TEMPORARY in path.name:
+                    path.unlink()
+
+    def pendings(self, directory: int) -> list[str]:
+        """Return the names of all pending files."""
+        return [name for name in os.listdir(directory) if name.startswith(self._pending_prefix)]
+
+    def sweep_pending(self, directory: int, keep: str | None) -> None:
+        """Remove reserved files without any reply in them that nobody can be filling any more."""
+        for name in self.pendings(directory):
+            if name == keep:
+                continue
+            with contextlib.suppress(OSError):
+                found = self.read(name)
+                if found is None:
+                    continue
+                data, status = found
+                if not data.strip() and time.time() - status.st_mtime > _STALE_AFTER:
+                    os.unlink(name, dir_fd=directory)
+
+    @contextlib.contextmanager
+    def _created(self, directory: int, name: str) -> Iterator[int]:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+        descriptor = os.open(name, flags, _FILE_MODE, dir_fd=directory)
+        try:
+            if os.geteuid() == 0:
+                # root writes for the app (docker exec -u 0, a root-run image): the file still belongs to the app
+                owner = os.fstat(directory)
+                os.fchown(descriptor, owner.st_uid, owner.st_gid)
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def _failure(self, verb: str, path: Path, error: OSError) -> StorageError:
+        number = error.errno or 0
+        reason, remedy = _CAUSES.get(number, ("InputOutput", "look at the host's disk and kernel log"))
+        return StorageError(
+            f"cannot {verb} {path} as uid {os.geteuid()}: {os.strerror(number)}", reason=reason, remedy=remedy
+        )
+
+
+_OWNER_REMEDY: Final = (
+    "the directory has to belong to the app's uid: run site.yml, which sets token_volume_uid and token_volume_gid"
+)
+_SPACE_REMEDY: Final = "free space on the disk that holds the volume; the token that was there is untouched"
+_CAUSES: Final = {
+    errno.EACCES: ("WrongOwner", _OWNER_REMEDY),
+    errno.EPERM: ("WrongOwner", _OWNER_REMEDY),
+    errno.EROFS: ("ReadOnly", "mount the volume read-write in every container that may refresh"),
+    errno.ENOSPC: ("NoSpace", _SPACE_REMEDY),
+    errno.EDQUOT: ("NoSpace", _SPACE_REMEDY),
+    errno.EBUSY: (
+        "FileMounted",
+        "mount the volume's directory (token_data:/app/tokens), never the file alone: a mounted file can't be replaced",
+    ),
+    errno.EISDIR: ("NotAFile", "a directory stands where the file should be: move it away"),
+}
+
+
+def _not_a_file(path: Path, what: str) -> TokenCorrupt:
+    return TokenCorrupt(
+        f"{path} is {what}, not a file",
+        reason="NotAFile",
+        remedy="move it away, then run site.yml; Docker makes a directory when a bind mount's source is missing",
+    )
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
