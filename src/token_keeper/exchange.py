@@ -8,6 +8,7 @@ is decided under the volume's lock, with the journal in hand.
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
 import threading
 import time
@@ -146,8 +147,7 @@ class _Attempt:
 
 def _import_transport() -> None:
     """Import what an exchange needs; it takes 0.4 s, which a process that only reads need not pay."""
-    import google.auth.transport.requests  # noqa: PLC0415
-    import requests  # noqa: F401, PLC0415
+    importlib.import_module("google.auth.transport.requests")
 
 
 def _post(url: str, form: Mapping[str, str], deadline: float) -> tuple[int, Mapping[str, str], bytes]:
