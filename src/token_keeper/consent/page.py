@@ -35,8 +35,9 @@ def granted(scopes: tuple[str, ...]) -> Page:
 
 def failed(error: TokenKeeperError) -> Page:
     """Say what was wrong with the answer; typed errors carry no secret."""
-    said = tuple(text[:1].upper() + text[1:] + "." for text in (error.message, error.remedy) if text)
-    return Page(HTTPStatus.BAD_REQUEST, "Consent not complete", (*said, "Nothing was changed.", _BACK))
+    what = f"What happened: {error.message}."
+    remedy = (f"What to do: {error.remedy}.",) if error.remedy else ()
+    return Page(HTTPStatus.BAD_REQUEST, "Consent not complete", (what, *remedy, _BACK))
 
 
 def interrupted() -> Page:

@@ -1,0 +1,100 @@
+"""The address a person opens: its parameters, and what may be asked for."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import logging
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from token_keeper.consent.client_secrets import ClientSecrets
+from token_keeper.consent.endpoint import Endpoints
+from token_keeper.consent.request import AuthorizationRequest
+from token_keeper.errors import ConsentError
+
+REDIRECT = "http://127.0.0.1:8085/"
+
+
+def create(client: ClientSecrets, scopes: Any = ("a",), **options: Any) -> AuthorizationRequest:
+    endpoints = Endpoints.choose(client, auth_uri=options.pop("auth_uri", None))
+    return AuthorizationRequest.create(client, endpoints, scopes, REDIRECT, **options)
+
+
+def parameters(request: AuthorizationRequest) -> dict[str, list[str]]:
+    return parse_qs(urlsplit(request.url).query, strict_parsing=True)
+
+
+def test_parameters(client: ClientSecrets) -> None:
+    request = create(client, ["b", "a", "b"], login_hint="ada@example.org", extra_params={"hd": "example.org"})
+    challenge = base64.urlsafe_b64encode(hashlib.sha256(request.verifier.encode()).digest()).decode().rstrip("=")
+
+    assert request.url.startswith("https://provider.example/auth?")
+    assert request.scopes == ("b", "a")
+    assert parameters(request) == {
+        "response_type": ["code"],
+        "client_id": ["client.example"],
+        "redirect_uri": [REDIRECT],
+        "scope": ["b a"],
+        "state": [request.state],
+        "code_challenge": [challenge],
+        "code_challenge_method": ["S256"],
+        "access_type": ["offline"],
+        "prompt": ["consent"],
+        "login_hint": ["ada@example.org"],
+        "hd": ["example.org"],
+    }
+
+
+def test_every_request_is_another_one(client: ClientSecrets) -> None:
+    one, other = create(client), create(client)
+
+    assert one.state != other.state
+    assert one.verifier != other.verifier
+    # RFC 7636 section 4.1, and 256 bits of state
+    assert 43 <= len(one.verifier) <= 128
+    assert len(one.state) >= 43
+
+
+def test_no_secret_in_the_address_the_repr_or_the_log(client: ClientSecrets, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG):
+        request = create(client)
+
+    assert client.client_secret not in request.url
+    assert request.verifier not in request.url
+    for secret in (request.state, request.verifier, client.client_secret):
+        assert secret not in repr(request)
+        assert secret not in caplog.text
+
+
+def test_extra_parameters_replace_or_drop_the_defaults(client: ClientSecrets) -> None:
+    asked = parameters(create(client, extra_params={"prompt": "select_account consent", "access_type": None}))
+
+    assert asked["prompt"] == ["select_account consent"]
+    assert "access_type" not in asked
+
+
+@pytest.mark.parametrize("name", ["state", "redirect_uri", "code_challenge", "scope", "url", "uri", "self"])
+def test_extra_parameters_may_not_replace_the_rest(client: ClientSecrets, name: str) -> None:
+    with pytest.raises(ConsentError, match=f"may not set {name}") as caught:
+        create(client, extra_params={name: "x"})
+
+    assert caught.value.reason == "ParametersInvalid"
+
+
+@pytest.mark.parametrize("scopes", [[], [""], ["a b"], ["a\n"], ["a\\b"], ['"a"'], ["ä"], [None], [7]])
+def test_scopes_that_are_none(client: ClientSecrets, scopes: Any) -> None:
+    with pytest.raises(ConsentError) as caught:
+        create(client, scopes)
+
+    assert caught.value.reason == "ScopesInvalid"
+
+
+def test_http_endpoint_keeps_its_scheme_and_query(client: ClientSecrets, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OAUTHLIB_INSECURE_TRANSPORT", raising=False)
+    request = create(client, auth_uri="http://127.0.0.1:9400/auth?tenant=t")
+
+    assert request.url.startswith("http://127.0.0.1:9400/auth?tenant=t&")
+    assert parameters(request)["tenant"] == ["t"]
