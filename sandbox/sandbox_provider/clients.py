@@ -1,0 +1,117 @@
+"""OAuth clients: the demo's own, made at first start, and those that tests register."""
+
+from __future__ import annotations
+
+import dataclasses
+import hmac
+import json
+import sqlite3
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from authlib.oauth2.rfc6749 import ClientMixin
+
+from sandbox_provider.database import Database
+from sandbox_provider.secret_text import new_client
+
+
+@dataclasses.dataclass(frozen=True)
+class Client(ClientMixin):
+    """A client (RFC 6749 section 2).
+
+    Attributes:
+        client_id: its public name.
+        client_secret: its secret; Google gives installed applications one too.
+        redirect_uris: the addresses of a web client; empty for an installed one, which may use any loopback
+            address (RFC 8252 section 7.3).
+    """
+
+    client_id: str
+    client_secret: str = dataclasses.field(repr=False)
+    redirect_uris: tuple[str, ...] = ()
+
+    def get_client_id(self) -> str:
+        """Return the client id."""
+        return self.client_id
+
+    def get_default_redirect_uri(self) -> None:
+        """Return nothing: like Google, the provider wants the address named in each request."""
+
+    def get_allowed_scope(self, scope: str | None) -> str:
+        """Return the scopes it may have of those it asks for: all."""
+        return scope or ""
+
+    def check_redirect_uri(self, redirect_uri: str) -> bool:
+        """Tell whether the answer to a consent may go to ``redirect_uri``."""
+        return redirect_uri in self.redirect_uris if self.redirect_uris else is_loopback(redirect_uri)
+
+    def check_client_secret(self, client_secret: str) -> bool:
+        """Tell whether that is its secret, in constant time."""
+        return hmac.compare_digest(self.client_secret.encode(), client_secret.encode())
+
+    def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:
+        """Tell whether it may authenticate that way: by its secret, never without."""
+        return method in {"client_secret_post", "client_secret_basic"}
+
+    def check_response_type(self, response_type: str) -> bool:
+        """Tell whether it may ask for that at the authorization endpoint."""
+        return response_type == "code"
+
+    def check_grant_type(self, grant_type: str) -> bool:
+        """Tell whether it may use that grant type at the token endpoint."""
+        return grant_type in {"authorization_code", "refresh_token"}
+
+
+def is_loopback(redirect_uri: str) -> bool:
+    """Tell whether an address leads to the machine the browser runs on, any port (RFC 8252 section 7.3)."""
+    try:
+        parts = urlsplit(redirect_uri)
+        host, _port = parts.hostname, parts.port
+    except ValueError:
+        return False
+    if parts.scheme != "http" or not host or parts.fragment or "@" in parts.netloc:
+        return False
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class ClientStore:
+    """Where clients are kept."""
+
+    def __init__(self, database: Database) -> None:
+        """Keep them in ``database``; the demo's client is made if it isn't there yet."""
+        self._database = database
+        with database.transaction() as connection:
+            if connection.execute("SELECT 1 FROM clients WHERE demo").fetchone() is None:
+                client_id, client_secret = new_client()
+                connection.execute("INSERT INTO clients VALUES (?, ?, '[]', 1)", (client_id, client_secret))
+
+    def demo(self) -> Client:
+        """Return the demo's client."""
+        with self._database.transaction() as connection:
+            return _client(connection.execute("SELECT * FROM clients WHERE demo").fetchone())
+
+    def find(self, client_id: str) -> Client | None:
+        """Return the client of that id, if there is one."""
+        with self._database.transaction() as connection:
+            row = connection.execute("SELECT * FROM clients WHERE client_id = ?", (client_id,)).fetchone()
+        return None if row is None else _client(row)
+
+    def register(self, client: Client) -> bool:
+        """Add a client, or give the one of that id a new secret and addresses; tell whether it is new."""
+        with self._database.transaction() as connection:
+            new = self.find(client.client_id) is None
+            connection.execute(
+                "INSERT INTO clients VALUES (?, ?, ?, 0) ON CONFLICT (client_id) DO UPDATE SET"
+                " client_secret = excluded.client_secret, redirect_uris = excluded.redirect_uris",
+                (client.client_id, client.client_secret, json.dumps(client.redirect_uris)),
+            )
+        return new
+
+
+def _client(row: sqlite3.Row) -> Client:
+    return Client(row["client_id"], row["client_secret"], tuple(json.loads(row["redirect_uris"])))

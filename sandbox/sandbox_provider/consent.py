@@ -1,0 +1,111 @@
+"""The authorization endpoint: a consent page on which nobody has to click (RFC 6749 section 4.1.1)."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from typing import Final, cast
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from authlib.common.urls import add_params_to_uri
+from authlib.oauth2 import OAuth2Error
+from authlib.oauth2.rfc6749 import scope_to_list
+from flask import Blueprint, Response, make_response, redirect, render_template, request
+
+from sandbox_provider.authorization import SandboxAuthorizationServer, refuse, wants_consent_page
+from sandbox_provider.guard import guarded
+from sandbox_provider.provider import ACCOUNT, Provider
+
+_SCOPE_TOKEN: Final = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")
+_MAIL_ADDRESS: Final = re.compile(r"[^@\s]{1,64}@[^@\s]{1,250}")
+
+
+def consent_blueprint(provider: Provider, server: SandboxAuthorizationServer) -> Blueprint:
+    """Return the authorization endpoint, under both paths that Google's client files name."""
+    blueprint = Blueprint("consent", __name__)
+
+    @blueprint.get("/o/oauth2/v2/auth")
+    @blueprint.get("/o/oauth2/auth")
+    @guarded(provider, "auth")
+    def authorize() -> Response:
+        hint = request.args.get("login_hint", "")
+        account = hint if _MAIL_ADDRESS.fullmatch(hint) else ACCOUNT
+        with provider.database.transaction():
+            try:
+                _check(provider)
+                grant = server.get_consent_grant(end_user=account)
+            except OAuth2Error as error:
+                return _error_page(error)
+            settings = provider.settings.read()
+            if "none" in request.args.get("prompt", "").split() and not provider.grants.consented(
+                request.args["client_id"], account, set(scope_to_list(request.args["scope"]))
+            ):
+                return _redirect_with(provider, "interaction_required")
+            if settings.consent == "silent":
+                return make_response(render_template("waiting.html", account=account))
+            response = cast(
+                Response,
+                server.create_authorization_response(
+                    grant_user=None if settings.consent == "deny" else account, grant=grant
+                ),
+            )
+            if settings.consent == "wrong_state":
+                response.location = _with_state(cast(str, response.location), secrets.token_urlsafe(16))
+            elif settings.consent == "grant":
+                granted = settings.granted_scopes or scope_to_list(request.args["scope"])
+                response.location = add_params_to_uri(response.location, {"scope": " ".join(granted)})
+            return response
+
+    return blueprint
+
+
+def _check(provider: Provider) -> None:
+    """Refuse what Google refuses with a page of its own, before any redirect.
+
+    Raises:
+        OAuth2Error: the request can't be answered with a redirect.
+    """
+    given = request.args
+    if not given.get("client_id"):
+        refuse("Missing required parameter: client_id")
+    client = provider.clients.find(given["client_id"])
+    if client is None:
+        refuse("The OAuth client was not found.", "invalid_client", 401)
+    for name in ("redirect_uri", "response_type", "scope"):
+        if not given.get(name):
+            refuse(f"Missing required parameter: {name}")
+    if not client.check_redirect_uri(given["redirect_uri"]):
+        refuse("The redirect_uri of the request is not one of the client", "redirect_uri_mismatch")
+    if given["response_type"] != "code":
+        refuse("Only response_type=code is supported", "unsupported_response_type")
+    if not all(_SCOPE_TOKEN.fullmatch(scope) for scope in given["scope"].split(" ") if scope):
+        refuse("Some requested scopes were invalid.", "invalid_scope")
+    if "code_challenge" in given and given.get("code_challenge_method") != "S256":
+        refuse("code_challenge_method must be S256")
+    if "none" in given.get("prompt", "").split() and wants_consent_page(given):
+        refuse("prompt=none can't be combined with another prompt")
+
+
+def _error_page(error: OAuth2Error) -> Response:
+    page = render_template(
+        "error.html",
+        status=error.status_code,
+        error=error.error,
+        description=error.description,
+        redirect_uri=request.args.get("redirect_uri", ""),
+    )
+    return make_response(page, error.status_code)
+
+
+def _redirect_with(provider: Provider, error: str) -> Response:
+    parameters = {"error": error, "iss": provider.public_url}
+    if "state" in request.args:
+        parameters["state"] = request.args["state"]
+    return cast(Response, redirect(add_params_to_uri(request.args["redirect_uri"], parameters)))
+
+
+def _with_state(address: str, state: str) -> str:
+    """Return an address with another ``state`` in its query."""
+    parts = urlsplit(address)
+    query = [(name, value) for name, value in parse_qsl(parts.query) if name != "state"]
+    return urlunsplit(parts._replace(query=urlencode([*query, ("state", state)])))
