@@ -79,7 +79,8 @@ class LoopbackReceiver:
         self._lock = threading.Lock()
         self._server = _listen(port)
         self._server.receiver = self
-        self.path = path
+        # a redirect without a path is requested as the root (RFC 9112 section 3.2.1)
+        self.path = path or "/"
         self.port: int = self._server.server_address[1]
         self.redirect_uri = f"http://{host}:{self.port}{path}"
         self._thread: threading.Thread | None = threading.Thread(
@@ -219,6 +220,8 @@ class _Server(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
     daemon_threads = True
     block_on_close = False
+    # more than the default of five, so that a burst of stray connections does not make the browser's one wait
+    request_queue_size = 128
     receiver: LoopbackReceiver
 
     def __init__(self, port: int) -> None:

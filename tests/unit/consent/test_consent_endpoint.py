@@ -55,7 +55,7 @@ def test_http_elsewhere(client: ClientSecrets, name: str, host: str) -> None:
 
     assert caught.value.reason == "EndpointInsecure"
     assert "allow_http" in caught.value.remedy
-    assert Endpoints.choose(client, allow_http=True, **{name: uri})  # type: ignore[arg-type]
+    assert Endpoints.choose(client, allow_http=True, **{name: uri})
 
 
 @pytest.mark.parametrize(
