@@ -1,0 +1,1 @@
+"""Calendar Assistant: the reference application that shares one OAuth token through Token Keeper."""

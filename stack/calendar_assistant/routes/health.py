@@ -1,0 +1,92 @@
+"""Whether the process is alive, whether it can serve, and which processes share the token."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Literal
+
+import redis
+from fastapi import APIRouter, Response
+from pydantic import BaseModel
+
+from calendar_assistant.consumers import Consumer, live_consumers
+from calendar_assistant.failures import Failure
+from calendar_assistant.services import Assistant, Services
+from token_keeper import TokenKeeperError
+
+router = APIRouter(prefix="/api/v1/health", tags=["health"])
+
+_BOUND = 2.0
+
+
+class Alive(BaseModel):
+    """The process answers."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Check(BaseModel):
+    """One thing the API depends on."""
+
+    name: str
+    ok: bool
+    reason: str
+    message: str
+
+
+class Readiness(BaseModel):
+    """Whether the API can serve, and what stands in the way."""
+
+    status: Literal["ready", "unready"]
+    checks: list[Check]
+
+
+class Consumers(BaseModel):
+    """The processes that use the token."""
+
+    consumers: list[Consumer]
+
+
+@router.get("")
+async def alive() -> Alive:
+    """Tell that the process is alive; depends on nothing else."""
+    return Alive()
+
+
+@router.get("/ready", responses={503: {"model": Readiness}})
+async def ready(assistant: Assistant, response: Response) -> Readiness:
+    """Tell whether Redis is in reach and the token is sound and valid; exchanges nothing."""
+    checks = list(await asyncio.gather(_redis(assistant), _token(assistant)))
+    fine = all(check.ok for check in checks)
+    response.status_code = 200 if fine else 503
+    response.headers["Cache-Control"] = "no-store"
+    return Readiness(status="ready" if fine else "unready", checks=checks)
+
+
+@router.get("/consumers")
+async def consumers(assistant: Assistant, response: Response) -> Consumers:
+    """List the processes that have sent a heartbeat within the last seconds, with the generation each one sees."""
+    response.headers["Cache-Control"] = "no-store"
+    return Consumers(consumers=await live_consumers(assistant.redis))
+
+
+async def _redis(assistant: Services) -> Check:
+    try:
+        async with asyncio.timeout(_BOUND):
+            await assistant.redis.ping()
+    except (redis.RedisError, OSError, TimeoutError) as error:
+        return Check(name="redis", ok=False, reason="RedisUnreachable", message=type(error).__name__)
+    return Check(name="redis", ok=True, reason="Reachable", message="Redis answers")
+
+
+async def _token(assistant: Services) -> Check:
+    try:
+        document = (await assistant.volume_calls.run(assistant.store.snapshot, timeout=_BOUND)).document
+    except (TokenKeeperError, Failure) as error:
+        return Check(name="token", ok=False, reason=error.reason, message=str(error))
+    left = document.expires_in(time.time())
+    if left <= 0:
+        message = "the access token is over; the next request that needs it renews it"
+        return Check(name="token", ok=False, reason="TokenExpired", message=message)
+    return Check(name="token", ok=True, reason="Valid", message=f"the access token is valid for {int(left)} s")
