@@ -104,6 +104,7 @@ def _conclude(callback: Callback, request: AuthorizationRequest, exchange_deadli
 def _by_hand(port: int) -> str:
     here = f"{os.environ.get('USER') or 'USER'}@{socket.gethostname()}"
     return (
-        "No browser could be opened here. Open the address yourself, on this machine; or on another one, after "
-        f"you have forwarded the port from there:\n\n    ssh -N -L {port}:{HOST}:{port} {here}\n"
+        "No browser could be opened here, or it ended with an error. Open the address yourself, on this machine; "
+        f"or on another one, after you have forwarded the port from there:\n\n"
+        f"    ssh -N -L {port}:{HOST}:{port} {here}\n"
     )
