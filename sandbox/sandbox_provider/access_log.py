@@ -9,6 +9,8 @@ from urllib.parse import quote
 
 from flask import Flask, Response, g, request
 
+from sandbox_provider.faults import SILENT
+
 _LOG: Final = logging.getLogger("sandbox_provider.access")
 
 
@@ -23,7 +25,8 @@ def log_requests(app: Flask) -> None:
     def finish(response: Response) -> Response:
         milliseconds = (time.perf_counter() - g.started) * 1000
         fault = f" fault={g.fault}" if "fault" in g else ""
+        status = "-" if g.get("fault") in SILENT else response.status_code
         # quoted again: the path arrives decoded, and a line break in it would forge a line here
         path = quote(request.path, safe="/:@!$&'()*+,;=~")
-        _LOG.info("%s %s %d %.1f ms%s", request.method, path, response.status_code, milliseconds, fault)
+        _LOG.info("%s %s %s %.1f ms%s", request.method, path, status, milliseconds, fault)
         return response

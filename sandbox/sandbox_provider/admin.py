@@ -9,6 +9,7 @@ from flask import Blueprint, Response, jsonify, request
 from sandbox_provider.bad_input import BadInputError, line_of_text, reject_unknown, texts
 from sandbox_provider.clients import Client
 from sandbox_provider.faults import Fault
+from sandbox_provider.json_body import sent_object
 from sandbox_provider.provider import ACCOUNT, Provider
 from sandbox_provider.secret_text import new_access_token, new_refresh_token
 
@@ -102,7 +103,7 @@ def _sent() -> dict[str, Any]:
     if not request.is_json:
         # a page in somebody's browser can send anything but this without asking first
         raise BadInputError("send a JSON object with the header Content-Type: application/json")
-    sent = request.get_json(silent=True)
-    if not isinstance(sent, dict):
+    sent = sent_object()
+    if sent is None:
         raise BadInputError("the body must be a JSON object")
     return sent

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from authlib.oauth2 import OAuth2Error
-from flask import Flask, Response, jsonify
+import json
+from typing import cast
+
+from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
 from sandbox_provider.access_log import log_requests
 from sandbox_provider.admin import admin_blueprint
 from sandbox_provider.authorization import SandboxAuthorizationServer
 from sandbox_provider.calendar_api import calendar_blueprint
-from sandbox_provider.calendar_errors import CalendarError
 from sandbox_provider.consent import consent_blueprint
 from sandbox_provider.console import console_blueprint
 from sandbox_provider.provider import Provider
@@ -36,14 +37,15 @@ def create_app(provider: Provider) -> Flask:
     app.register_blueprint(calendar, url_prefix="", name="calendar_at_root")
 
     @app.errorhandler(HTTPException)
-    def http_error(error: HTTPException) -> Response | HTTPException | tuple[Response, int]:
-        if isinstance(error, CalendarError) or error.code is None or error.response is not None:
-            return error
-        return jsonify(error=error.name.lower().replace(" ", "_"), error_description=error.description), error.code
-
-    @app.errorhandler(OAuth2Error)
-    def oauth_error(error: OAuth2Error) -> tuple[Response, int]:
-        return jsonify(dict(error.get_body())), error.status_code
+    def http_error(error: HTTPException) -> HTTPException | Response:
+        if error.response is not None:
+            return error  # it has a body of its own already
+        # the exception's own response keeps headers such as Allow
+        response = cast(Response, error.get_response())
+        word = error.name.lower().replace(" ", "_")
+        response.data = json.dumps({"error": word, "error_description": error.description})
+        response.content_type = "application/json"
+        return response
 
     @app.after_request
     def harden(response: Response) -> Response:

@@ -43,6 +43,17 @@ def whole_number(value: object, name: str, least: int, most: int) -> int:
     return value
 
 
+def yes_or_no(value: object, name: str) -> bool:
+    """Return ``value`` if it is true or false.
+
+    Raises:
+        BadInputError: it is neither.
+    """
+    if not isinstance(value, bool):
+        raise BadInputError(f"{name} must be true or false")
+    return value
+
+
 def one_of(value: object, name: str, choices: Collection[str]) -> str:
     """Return ``value`` if it is one of ``choices``.
 

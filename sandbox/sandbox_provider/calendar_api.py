@@ -19,6 +19,7 @@ from sandbox_provider.calendar_errors import (
 from sandbox_provider.events import TIME_ZONE, Query, unix_time
 from sandbox_provider.grants import AccessToken
 from sandbox_provider.guard import guarded
+from sandbox_provider.json_body import sent_object
 from sandbox_provider.provider import Provider
 
 _AUTH: Final = "https://www.googleapis.com/auth/"
@@ -53,7 +54,7 @@ class _TokenValidator(BearerTokenValidator):
 def calendar_blueprint(provider: Provider) -> Blueprint:
     """Return the API, to be registered under ``/calendar/v3``."""
     blueprint = Blueprint("calendar", __name__)
-    protector = ResourceProtector()
+    protector: Any = ResourceProtector()
     protector.register_token_validator(_TokenValidator(provider))
 
     def account(scopes: list[str], calendar_id: str = "primary") -> str:
@@ -118,8 +119,8 @@ def calendar_blueprint(provider: Provider) -> Blueprint:
     @guarded(provider, "calendar")
     def insert_event(calendar_id: str) -> Response:
         owner = account(_WRITE_SCOPES, calendar_id)
-        sent = request.get_json(silent=True)
-        if not isinstance(sent, dict):
+        sent = sent_object()
+        if sent is None:
             raise CalendarError(400, "parseError", "Parse Error")
         with provider.database.transaction():
             event = provider.events.insert(owner, sent, provider.public_url)

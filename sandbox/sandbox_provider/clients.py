@@ -5,14 +5,19 @@ from __future__ import annotations
 import dataclasses
 import hmac
 import json
+import re
 import sqlite3
+from collections.abc import Collection
 from ipaddress import ip_address
+from typing import Final
 from urllib.parse import urlsplit
 
 from authlib.oauth2.rfc6749 import ClientMixin
 
 from sandbox_provider.database import Database
 from sandbox_provider.secret_text import new_client
+
+_PRINTABLE: Final = re.compile(r"[!-~]+")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,12 +39,13 @@ class Client(ClientMixin):
         """Return the client id."""
         return self.client_id
 
-    def get_default_redirect_uri(self) -> None:
-        """Return nothing: like Google, the provider wants the address named in each request."""
+    def get_default_redirect_uri(self) -> str:
+        """Return no address: like Google, the provider wants it named in each request."""
+        return ""
 
-    def get_allowed_scope(self, scope: str | None) -> str:
+    def get_allowed_scope(self, scope: Collection[str] | str) -> str:
         """Return the scopes it may have of those it asks for: all."""
-        return scope or ""
+        return scope if isinstance(scope, str) else " ".join(scope or ())
 
     def check_redirect_uri(self, redirect_uri: str) -> bool:
         """Tell whether the answer to a consent may go to ``redirect_uri``."""
@@ -64,6 +70,8 @@ class Client(ClientMixin):
 
 def is_loopback(redirect_uri: str) -> bool:
     """Tell whether an address leads to the machine the browser runs on, any port (RFC 8252 section 7.3)."""
+    if not _PRINTABLE.fullmatch(redirect_uri):
+        return False  # urlsplit would overlook line breaks
     try:
         parts = urlsplit(redirect_uri)
         host, _port = parts.hostname, parts.port

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from typing import Final, cast
+from typing import Any, Final, NoReturn, cast
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from authlib.common.urls import add_params_to_uri
@@ -12,7 +12,8 @@ from authlib.oauth2 import OAuth2Error
 from authlib.oauth2.rfc6749 import scope_to_list
 from flask import Blueprint, Response, make_response, redirect, render_template, request
 
-from sandbox_provider.authorization import SandboxAuthorizationServer, refuse, wants_consent_page
+from sandbox_provider.authorization import SandboxAuthorizationServer
+from sandbox_provider.code_grant import wants_consent_page
 from sandbox_provider.guard import guarded
 from sandbox_provider.provider import ACCOUNT, Provider
 
@@ -23,6 +24,7 @@ _MAIL_ADDRESS: Final = re.compile(r"[^@\s]{1,64}@[^@\s]{1,250}")
 def consent_blueprint(provider: Provider, server: SandboxAuthorizationServer) -> Blueprint:
     """Return the authorization endpoint, under both paths that Google's client files name."""
     blueprint = Blueprint("consent", __name__)
+    untyped: Any = server
 
     @blueprint.get("/o/oauth2/v2/auth")
     @blueprint.get("/o/oauth2/auth")
@@ -33,7 +35,7 @@ def consent_blueprint(provider: Provider, server: SandboxAuthorizationServer) ->
         with provider.database.transaction():
             try:
                 _check(provider)
-                grant = server.get_consent_grant(end_user=account)
+                grant = untyped.get_consent_grant(end_user=account)
             except OAuth2Error as error:
                 return _error_page(error)
             settings = provider.settings.read()
@@ -50,7 +52,7 @@ def consent_blueprint(provider: Provider, server: SandboxAuthorizationServer) ->
                 ),
             )
             if settings.consent == "wrong_state":
-                response.location = _with_state(cast(str, response.location), secrets.token_urlsafe(16))
+                response.location = _with_state(response.location or "", secrets.token_urlsafe(16))
             elif settings.consent == "grant":
                 granted = settings.granted_scopes or scope_to_list(request.args["scope"])
                 response.location = add_params_to_uri(response.location, {"scope": " ".join(granted)})
@@ -67,23 +69,27 @@ def _check(provider: Provider) -> None:
     """
     given = request.args
     if not given.get("client_id"):
-        refuse("Missing required parameter: client_id")
+        _refuse("Missing required parameter: client_id")
     client = provider.clients.find(given["client_id"])
     if client is None:
-        refuse("The OAuth client was not found.", "invalid_client", 401)
+        _refuse("The OAuth client was not found.", "invalid_client", 401)
     for name in ("redirect_uri", "response_type", "scope"):
         if not given.get(name):
-            refuse(f"Missing required parameter: {name}")
+            _refuse(f"Missing required parameter: {name}")
     if not client.check_redirect_uri(given["redirect_uri"]):
-        refuse("The redirect_uri of the request is not one of the client", "redirect_uri_mismatch")
+        _refuse("The redirect_uri of the request is not one of the client", "redirect_uri_mismatch")
     if given["response_type"] != "code":
-        refuse("Only response_type=code is supported", "unsupported_response_type")
+        _refuse("Only response_type=code is supported", "unsupported_response_type")
     if not all(_SCOPE_TOKEN.fullmatch(scope) for scope in given["scope"].split(" ") if scope):
-        refuse("Some requested scopes were invalid.", "invalid_scope")
+        _refuse("Some requested scopes were invalid.", "invalid_scope")
     if "code_challenge" in given and given.get("code_challenge_method") != "S256":
-        refuse("code_challenge_method must be S256")
+        _refuse("code_challenge_method must be S256")
     if "none" in given.get("prompt", "").split() and wants_consent_page(given):
-        refuse("prompt=none can't be combined with another prompt")
+        _refuse("prompt=none can't be combined with another prompt")
+
+
+def _refuse(description: str, error: str = "invalid_request", status: int = 400) -> NoReturn:
+    raise OAuth2Error(description, error=error, status_code=status)
 
 
 def _error_page(error: OAuth2Error) -> Response:

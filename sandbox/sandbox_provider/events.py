@@ -124,12 +124,13 @@ class EventStore:
 
     def page(self, account: str, query: Query, offset: int, size: int) -> tuple[list[dict[str, Any]], bool]:
         """Return up to ``size`` events from the ``offset``-th that match, and whether there are more."""
-        order = "starts_at, position" if query.by_start else "position"
         with self._database.transaction() as connection:
             rows = connection.execute(
-                f"SELECT * FROM events WHERE account = ? AND deleted <= ? ORDER BY {order}",  # noqa: S608 - ours
+                "SELECT * FROM events WHERE account = ? AND deleted <= ? ORDER BY position",
                 (account, query.deleted),
             ).fetchall()
+        if query.by_start:
+            rows.sort(key=lambda row: row["starts_at"])  # stable: equal ones stay as they were inserted
         found = [_event(row) for row in rows if _matches(row, query)]
         return found[offset : offset + size], len(found) > offset + size
 

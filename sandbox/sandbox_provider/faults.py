@@ -16,10 +16,20 @@ from sandbox_provider.database import Database
 
 ENDPOINTS: Final = ("auth", "token", "revoke", "calendar")
 KINDS: Final = ("500", "503", "429", "stall", "drop", "bad_json", "not_an_object", "html", "oauth_error")
+SILENT: Final = ("drop", "stall")
+"""The kinds that end without an answer."""
+
 LONGEST_STALL: Final = 600.0
 """Seconds after which even a stalled request is dropped."""
 
 _TICK: Final = 0.05
+_JSON: Final = "application/json; charset=utf-8"
+_NONSENSE: Final = {
+    "bad_json": ('{"access_token": "cut sho', _JSON),
+    "not_an_object": ('["not", "an", "object"]', _JSON),
+    # what a captive portal or a proxy in between answers: a page, and a status that says all is well
+    "html": ("<!doctype html><title>Sign in</title><p>Please sign in to the network.</p>", "text/html; charset=utf-8"),
+}
 _STATUS_WORDS: Final = {500: "INTERNAL", 503: "UNAVAILABLE", 429: "RESOURCE_EXHAUSTED"}
 
 
@@ -120,13 +130,9 @@ class Faults:
             case "stall":
                 self._stall()
                 return _dropped()
-            case "bad_json":
-                return Response('{"access_token": "cut sho', content_type="application/json; charset=utf-8")
-            case "not_an_object":
-                return Response('["not", "an", "object"]', content_type="application/json; charset=utf-8")
-            case "html":
-                page = "<!doctype html><title>Sign in to the network</title><p>Please sign in to the network.</p>"
-                return Response(page, content_type="text/html; charset=utf-8")
+            case "bad_json" | "not_an_object" | "html" as kind:
+                body, content_type = _NONSENSE[kind]
+                return Response(body, content_type=content_type)
             case "oauth_error":
                 return _json(400, {"error": fault.error, "error_description": fault.error_description})
         response = _json(int(fault.kind), _failure(fault.endpoint, int(fault.kind)))
@@ -155,7 +161,7 @@ def _failure(endpoint: str, status: int) -> dict[str, Any]:
 
 
 def _json(status: int, body: dict[str, Any]) -> Response:
-    return Response(json.dumps(body), status=status, content_type="application/json; charset=utf-8")
+    return Response(json.dumps(body), status=status, content_type=_JSON)
 
 
 def _dropped() -> Response:

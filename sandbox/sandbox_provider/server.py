@@ -15,8 +15,8 @@ from waitress.server import create_server
 from sandbox_provider.app import create_app
 from sandbox_provider.provider import Provider
 
-THREADS: Final = 64
-"""So many clients may be stalled or refresh at the same moment."""
+THREADS: Final = 32
+"""So many requests are worked on, or stalled, at the same moment; more of them wait for their turn."""
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from typing import Any, Final
 
-from sandbox_provider.bad_input import BadInputError, number, one_of, reject_unknown, texts, whole_number
+from sandbox_provider.bad_input import number, one_of, reject_unknown, texts, whole_number, yes_or_no
 from sandbox_provider.database import Database
 
 CONSENTS: Final = ("grant", "deny", "silent", "wrong_state")
@@ -48,32 +49,26 @@ class Settings:
         Raises:
             BadInputError: a name is unknown or a value is out of range.
         """
-        reject_unknown(changes, [field.name for field in dataclasses.fields(self)], "setting")
-        return dataclasses.replace(self, **{name: _checked(name, value) for name, value in changes.items()})
+        reject_unknown(changes, _CHECKS, "setting")
+        checked: dict[str, Any] = {name: _CHECKS[name](value, name) for name, value in changes.items()}
+        return dataclasses.replace(self, **checked)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the settings as JSON has them."""
         return dataclasses.asdict(self)
 
 
-def _checked(name: str, value: object) -> object:
-    match name:
-        case "access_token_lifetime":
-            return whole_number(value, name, 1, _YEAR)
-        case "refresh_token_lifetime":
-            return None if value is None else whole_number(value, name, 1, _YEAR)
-        case "reuse_grace":
-            return number(value, name, 0, 86_400)
-        case "latency":
-            return number(value, name, 0, 60)
-        case "consent":
-            return one_of(value, name, CONSENTS)
-        case "granted_scopes":
-            return None if value is None else texts(value, name)
-        case _:
-            if not isinstance(value, bool):
-                raise BadInputError(f"{name} must be true or false")
-            return value
+_CHECKS: Final[dict[str, Callable[[object, str], object]]] = {
+    "access_token_lifetime": lambda value, name: whole_number(value, name, 1, _YEAR),
+    "refresh_token_lifetime": lambda value, name: None if value is None else whole_number(value, name, 1, _YEAR),
+    "rotation": yes_or_no,
+    "reuse_grace": lambda value, name: number(value, name, 0, 86_400),
+    "consent": lambda value, name: one_of(value, name, CONSENTS),
+    "omit_refresh_token": yes_or_no,
+    "granted_scopes": lambda value, name: None if value is None else texts(value, name),
+    "latency": lambda value, name: number(value, name, 0, 60),
+    "strict_rfc7009": yes_or_no,
+}
 
 
 class SettingsStore:

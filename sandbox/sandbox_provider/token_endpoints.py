@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
@@ -18,13 +18,12 @@ def token_blueprint(provider: Provider, server: SandboxAuthorizationServer) -> B
     @blueprint.post("/token")
     @guarded(provider, "token")
     def token() -> Response:
-        return server.create_token_response()
+        return server.respond_to_token_request()
 
     @blueprint.post("/revoke")
     @guarded(provider, "revoke")
     def revoke() -> Response:
-        with provider.database.transaction():
-            return cast(Response, server.create_endpoint_response("revocation"))
+        return server.respond_to_revocation()
 
     @blueprint.get("/tokeninfo")
     def tokeninfo() -> tuple[Response, int] | Response:
