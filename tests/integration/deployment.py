@@ -1,0 +1,175 @@
+"""A deployment of the kit on the real engine, driven by its own playbooks under a name and ports of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import requests
+
+ROOT = Path(__file__).resolve().parents[2]
+BIN = Path(sys.executable).parent
+
+_RECAP = re.compile(r"^\S+\s+: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a playbook ended: its exit code, what it printed, and the seconds it took."""
+
+    code: int
+    output: str
+    seconds: float
+
+    @property
+    def changed(self) -> int:
+        """Number of tasks that changed something, on all hosts."""
+        recap = _RECAP.findall(self.output)
+        assert recap, self.output
+        return sum(int(changed) for _, changed, _, _ in recap)
+
+    @property
+    def text(self) -> str:
+        """The output on one line, so that a message is found however it was wrapped."""
+        return " ".join(self.output.split())
+
+    def succeeded(self) -> Run:
+        """Return this run, or fail with its output."""
+        assert self.code == 0, self.output[-8000:]
+        return self
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """One deployment: its project name, its ports, and the folder for its rendered files."""
+
+    project: str
+    api_port: int
+    sandbox_port: int
+    state_home: Path
+    variables: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def api(self) -> str:
+        """Address of the API."""
+        return f"http://127.0.0.1:{self.api_port}/api/v1"
+
+    @property
+    def sandbox(self) -> str:
+        """Address of the sandbox."""
+        return f"http://127.0.0.1:{self.sandbox_port}"
+
+    @property
+    def volume(self) -> str:
+        """Name of the token volume."""
+        return f"{self.project}_token_data"
+
+    @property
+    def project_dir(self) -> Path:
+        """Folder with the rendered compose file and the proof."""
+        return self.state_home / "token-keeper" / self.project
+
+    def command(self, playbook: str, *arguments: str) -> list[str]:
+        """Return the command line that runs ``playbook`` for this deployment."""
+        variables = {
+            "token_keeper_project": self.project,
+            "app_stack_api_port": self.api_port,
+            "sandbox_port": self.sandbox_port,
+            # the images depend on the sources alone: no need for a second set
+            "images_prefix": "token-keeper-demo",
+            **self.variables,
+        }
+        return [str(BIN / "ansible-playbook"), playbook, "-e", json.dumps(variables), *arguments]
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """Return the environment that playbooks run in."""
+        path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
+        return {**os.environ, "PATH": path, "XDG_STATE_HOME": str(self.state_home), "NO_COLOR": "1", **more}
+
+    def playbook(self, playbook: str, *arguments: str, timeout: float = 420, **environment: str) -> Run:
+        """Run a playbook from the project's folder; fails when it takes longer than ``timeout`` seconds."""
+        begun = time.monotonic()
+        ended = subprocess.run(
+            self.command(playbook, *arguments),
+            cwd=ROOT,
+            env=self.environment(**environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        return Run(ended.returncode, ended.stdout, time.monotonic() - begun)
+
+    def status(self) -> dict[str, Any]:
+        """Return what the store says of its volume, by the command in the api's container."""
+        found: dict[str, Any] = json.loads(docker("exec", self.container("api"), "token-keeper", "status", "--json"))
+        return found
+
+    def counters(self) -> dict[str, Any]:
+        """Return the sandbox's counters."""
+        return self.get(f"{self.sandbox}/admin/counters")
+
+    def exchanges(self) -> int:
+        """Return how many refresh tokens the sandbox has exchanged."""
+        return int(self.counters()["exchanges"]["refresh_token"])
+
+    def get(self, url: str) -> dict[str, Any]:
+        """Return the JSON object at ``url``."""
+        answer = requests.get(url, timeout=10)
+        answer.raise_for_status()
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def container(self, service: str, number: int = 1) -> str:
+        """Return the name of a container of the stack."""
+        return f"{self.project}-{service}-{number}"
+
+    def consumers(self) -> list[str]:
+        """Return the names of the containers that use the token."""
+        return [self.container("api"), self.container("celery", 1), self.container("celery", 2)]
+
+    @contextmanager
+    def sandbox_settings(self, **settings: Any) -> Iterator[None]:
+        """Make the sandbox behave in another way for a while."""
+        before = self.get(f"{self.sandbox}/admin/settings")
+        requests.put(f"{self.sandbox}/admin/settings", json=settings, timeout=10).raise_for_status()
+        try:
+            yield
+        finally:
+            again = {name: before[name] for name in settings}
+            requests.put(f"{self.sandbox}/admin/settings", json=again, timeout=10).raise_for_status()
+
+    def remove(self) -> Run:
+        """Remove everything, the volumes too."""
+        return self.playbook("playbooks/teardown.yml", "-e", "teardown_volume=true")
+
+
+def docker(*arguments: str) -> str:
+    """Run a docker command and return what it printed.
+
+    Raises:
+        AssertionError: it failed.
+    """
+    ended = subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == 0, f"docker {' '.join(arguments)}: {ended.stderr}"
+    return ended.stdout
+
+
+def eventually(condition: Callable[[], Any], *, within: float, what: str) -> Any:
+    """Return what ``condition`` returns as soon as it is true; fail after ``within`` seconds."""
+    deadline = time.monotonic() + within
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"not within {within} s: {what}"
+        time.sleep(0.1)
+    return found

@@ -1,0 +1,235 @@
+"""The playbooks as an operator runs them: what they do, what they leave alone, and what they say."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+import requests
+from deployment import BIN, ROOT, Deployment, docker, eventually
+
+pytestmark = pytest.mark.engine
+
+
+def traces(project: str) -> str:
+    """Return what the engine has of a project: containers, volumes, networks."""
+    mine = f"name={project}"
+    return "".join(
+        (
+            docker("ps", "--all", "--filter", mine, "--format", "{{.Names}}\n"),
+            docker("volume", "ls", "--filter", mine, "--format", "{{.Name}}\n"),
+            docker("network", "ls", "--filter", mine, "--format", "{{.Name}}\n"),
+        )
+    ).strip()
+
+
+def test_check_mode_on_a_bare_host_announces_changes_and_makes_none(tmp_path: Path) -> None:
+    bare = Deployment("tk-itest-bare", 28082, 29402, tmp_path)
+    checked = bare.playbook("site.yml", "--check").succeeded()
+    assert checked.changed > 0
+    assert traces("tk-itest-bare") == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_second_run_changes_nothing_and_exchanges_nothing(deployment: Deployment) -> None:
+    deployment.playbook("site.yml").succeeded()
+    before, counted = deployment.status(), deployment.counters()
+    again = deployment.playbook("site.yml").succeeded()
+    after = deployment.status()
+    assert again.changed == 0, again.output
+    assert after["generation"] == before["generation"]
+    assert after["exchanges"] == before["exchanges"]
+    assert deployment.counters()["exchanges"] == counted["exchanges"]
+    assert "level process" in again.text
+
+
+def test_check_mode_on_a_deployed_host_announces_nothing(deployment: Deployment) -> None:
+    deployment.playbook("site.yml").succeeded()
+    assert deployment.playbook("site.yml", "--check", "--diff").succeeded().changed == 0
+
+
+def test_the_report_names_every_consumer_with_its_generation(deployment: Deployment) -> None:
+    report = deployment.playbook("playbooks/verify.yml", "-e", "mode=observe").succeeded()
+    generation = deployment.status()["generation"]
+    for name, processes in zip(deployment.consumers(), (1, 4, 4), strict=True):
+        assert f"{name} {generation} {processes} process" in report.text
+    assert f"http://127.0.0.1:{deployment.api_port}" in report.text
+    assert deployment.sandbox in report.text
+    assert deployment.status()["document"]["access_token_fingerprint"] in report.text
+
+
+def test_a_sentence_becomes_an_event_in_the_calendar(deployment: Deployment) -> None:
+    answer = requests.post(f"{deployment.api}/events/", json={"text": "Team sync tomorrow at 3pm for an hour"}, timeout=10)
+    assert answer.status_code == 202
+    task = answer.json()["id"]
+    event = eventually(
+        lambda: (state := deployment.get(f"{deployment.api}/events/{task}"))["status"] == "done" and state["event"],
+        within=30,
+        what="the request is done",
+    )
+    assert event["title"] == "Team sync"
+    token = json.loads(docker("exec", deployment.container("api"), "cat", "/app/tokens/token.json"))["token"]
+    listed = requests.get(
+        f"{deployment.sandbox}/calendar/v3/calendars/primary/events", headers={"Authorization": f"Bearer {token}"}, timeout=10
+    ).json()["items"]
+    [written] = [item for item in listed if item["id"] == event["id"]]
+    assert written["summary"] == "Team sync"
+    assert "T15:00:00" in written["start"]["dateTime"]
+    assert "T16:00:00" in written["end"]["dateTime"]
+
+
+def test_verify_forces_one_exchange_and_says_so(deployment: Deployment) -> None:
+    before = deployment.status()
+    counted = deployment.exchanges()
+    forced = deployment.playbook("playbooks/verify.yml").succeeded()
+    after = deployment.status()
+    assert forced.changed > 0
+    assert deployment.exchanges() - counted == 1
+    assert after["exchanges"] - before["exchanges"] == 1
+    assert after["generation"] == before["generation"] + 1
+    assert "1 exchange in the store and 1 at the provider, level process" in forced.text
+
+
+def test_observing_exchanges_nothing_and_changes_nothing(deployment: Deployment) -> None:
+    before, counted = deployment.status()["generation"], deployment.exchanges()
+    observed = deployment.playbook("playbooks/verify.yml", "-e", "mode=observe").succeeded()
+    assert observed.changed == 0
+    assert deployment.status()["generation"] == before
+    assert deployment.exchanges() == counted
+
+
+def test_site_renews_a_token_that_ran_out_while_nobody_asked(deployment: Deployment) -> None:
+    deployment.playbook("site.yml").succeeded()
+    with deployment.sandbox_settings(access_token_lifetime=1):
+        docker("exec", deployment.container("api"), "token-keeper", "refresh", "--force", "--json")
+    eventually(lambda: deployment.status()["document"]["expires_in"] <= 0, within=10, what="the token has run out")
+    assert "run out" in deployment.playbook("playbooks/verify.yml", "-e", "mode=observe").succeeded().text
+    renewed = deployment.playbook("site.yml").succeeded()
+    assert renewed.changed == 1, renewed.output
+    assert "had run out and was renewed" in renewed.text
+    assert deployment.status()["document"]["expires_in"] > 3000
+    assert deployment.playbook("site.yml").succeeded().changed == 0
+
+
+def test_a_consumer_that_lags_is_named(deployment: Deployment) -> None:
+    laggard = deployment.container("celery", 2)
+    docker("pause", laggard)
+    try:
+        refused = deployment.playbook("playbooks/verify.yml", "-e", "refresh_health_timeout=6")
+    finally:
+        docker("unpause", laggard)
+    assert refused.code != 0
+    [sentence] = [line for line in refused.text.split("fatal: ")[1:] if "Not every consumer" in line]
+    assert laggard in sentence
+    assert deployment.container("celery", 1) not in sentence
+    assert deployment.container("api") not in sentence
+    deployment.playbook("playbooks/verify.yml", "-e", "mode=observe").succeeded()
+
+
+def test_a_mode_of_another_release_is_refused_before_anything_happens(deployment: Deployment) -> None:
+    counted = deployment.exchanges()
+    refused = deployment.playbook("rotate_token.yml", "-e", "mode=reconsent")
+    assert refused.code != 0
+    assert "mode=reconsent is not available in this release. Valid: refresh" in refused.text
+    assert deployment.exchanges() == counted
+
+
+def test_a_port_that_is_taken_stops_the_run_before_any_change(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 28083)):
+        refused = Deployment("tk-itest-port", 28083, 29403, tmp_path).playbook("site.yml")
+    assert refused.code != 0
+    assert "Port 28083 on 127.0.0.1 of demo is taken by another program" in refused.text
+    assert "app_stack_api_port" in refused.text
+    assert traces("tk-itest-port") == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_port_of_another_container_is_told_with_its_name(deployment: Deployment, tmp_path: Path) -> None:
+    refused = Deployment("tk-itest-port", 28084, deployment.sandbox_port, tmp_path).playbook("site.yml")
+    assert refused.code != 0
+    assert f"Port {deployment.sandbox_port} on 127.0.0.1 of demo is taken by container {deployment.project}-sandbox" in refused.text
+    assert traces("tk-itest-port") == ""
+
+
+def test_a_volume_without_a_token_stops_the_stack_before_it_starts(deployment: Deployment, tmp_path: Path) -> None:
+    play = tmp_path / "stack_alone.yml"
+    play.write_text(
+        "- hosts: docker_hosts\n  gather_facts: false\n  tasks:\n"
+        "    - ansible.builtin.include_role: {name: images, tasks_from: names.yml}\n"
+        "    - ansible.builtin.include_role: {name: app_stack}\n"
+    )
+    refused = Deployment("tk-itest-empty", 28085, 29405, tmp_path).playbook(str(play))
+    assert refused.code != 0
+    assert "The volume tk-itest-empty_token_data does not exist on demo" in refused.text
+    assert traces("tk-itest-empty") == ""
+
+
+@pytest.mark.parametrize("playbook", ["site.yml", "rotate_token.yml", "playbooks/verify.yml", "playbooks/teardown.yml"])
+def test_from_another_directory_a_playbook_says_where_it_belongs(playbook: str, tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [BIN / "ansible-playbook", ROOT / playbook], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.returncode != 0
+    assert "The project's ansible.cfg is not in force" in ended.stdout
+    assert f"cd {ROOT}" in ended.stdout
+    assert "changed=0" in ended.stdout
+
+
+def test_in_a_folder_that_others_may_write_to_it_says_so(tmp_path: Path) -> None:
+    copy = tmp_path / "kit"
+    copy.mkdir()
+    for name in ("ansible.cfg", "site.yml"):
+        shutil.copy(ROOT / name, copy)
+    for name in ("playbooks", "roles", "inventory"):
+        shutil.copytree(ROOT / name, copy / name)
+    copy.chmod(0o777)
+    ended = subprocess.run(
+        [BIN / "ansible-playbook", "site.yml"], cwd=copy, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.returncode != 0
+    assert f"chmod o-w {copy}" in ended.stdout
+
+
+def test_the_first_task_says_which_inventory_runs(deployment: Deployment) -> None:
+    said = deployment.playbook("rotate_token.yml", "-e", "mode=none").text
+    first = said.split("TASK [")[1]
+    assert f"{ROOT}/inventory/demo" in first
+    assert "Hosts demo" in first
+    assert "a demo" in first
+    production = subprocess.run(
+        [BIN / "ansible-playbook", "-i", "inventory/example", "rotate_token.yml", "-e", "mode=none"],
+        cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert "assistant-1.example.com, assistant-2.example.com" in production.stdout
+    assert "PRODUCTION" in production.stdout
+
+
+def test_the_example_inventory_is_sound() -> None:
+    listed = subprocess.run(
+        [BIN / "ansible-inventory", "-i", "inventory/example", "--list"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert json.loads(listed.stdout)["docker_hosts"]["hosts"] == ["assistant-1.example.com", "assistant-2.example.com"]
+    for playbook in ("site.yml", "rotate_token.yml", "playbooks/verify.yml", "playbooks/teardown.yml"):
+        subprocess.run(
+            [BIN / "ansible-playbook", "-i", "inventory/example", "--syntax-check", playbook], cwd=ROOT, check=True, capture_output=True
+        )
+
+
+def test_teardown_keeps_the_token_and_site_goes_on_with_it(deployment: Deployment) -> None:
+    before, consents = deployment.status(), deployment.counters()["exchanges"]["authorization_code"]
+    first = deployment.playbook("playbooks/teardown.yml").succeeded()
+    again = deployment.playbook("playbooks/teardown.yml").succeeded()
+    assert first.changed > 0
+    assert again.changed == 0, again.output
+    assert sorted(traces(deployment.project).split()) == [f"{deployment.project}-sandbox_data", deployment.volume]
+    assert not deployment.project_dir.exists()
+
+    deployment.playbook("site.yml").succeeded()
+    after = deployment.status()
+    assert after["grant"] == before["grant"]
+    assert after["generation"] > before["generation"]
+    assert deployment.counters()["exchanges"]["authorization_code"] == consents
