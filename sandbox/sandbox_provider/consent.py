@@ -80,7 +80,8 @@ def _check(provider: Provider) -> None:
         _refuse("The redirect_uri of the request is not one of the client", "redirect_uri_mismatch")
     if given["response_type"] != "code":
         _refuse("Only response_type=code is supported", "unsupported_response_type")
-    if not all(_SCOPE_TOKEN.fullmatch(scope) for scope in given["scope"].split(" ") if scope):
+    scopes = given["scope"].split(" ")
+    if not any(scopes) or not all(_SCOPE_TOKEN.fullmatch(scope) for scope in scopes if scope):
         _refuse("Some requested scopes were invalid.", "invalid_scope")
     if "code_challenge" in given and given.get("code_challenge_method") != "S256":
         _refuse("code_challenge_method must be S256")
