@@ -18,6 +18,7 @@ import requests
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
+PLAYBOOK = str(BIN / "ansible-playbook")
 
 _RECAP = re.compile(r"^\S+\s+: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.MULTILINE)
 
@@ -88,7 +89,7 @@ class Deployment:
             "images_prefix": "token-keeper-demo",
             **self.variables,
         }
-        return [str(BIN / "ansible-playbook"), playbook, "-e", json.dumps(variables), *arguments]
+        return [PLAYBOOK, playbook, "-e", json.dumps(variables), *arguments]
 
     def environment(self, **more: str) -> dict[str, str]:
         """Return the environment that playbooks run in."""
@@ -97,19 +98,7 @@ class Deployment:
 
     def playbook(self, playbook: str, *arguments: str, timeout: float = 420, **environment: str) -> Run:
         """Run a playbook from the project's folder; fails when it takes longer than ``timeout`` seconds."""
-        begun = time.monotonic()
-        ended = subprocess.run(
-            self.command(playbook, *arguments),
-            cwd=ROOT,
-            env=self.environment(**environment),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
-        return Run(ended.returncode, ended.stdout, time.monotonic() - begun)
+        return run(self.command(playbook, *arguments), timeout=timeout, environment=self.environment(**environment))
 
     def status(self) -> dict[str, Any]:
         """Return what the store says of its volume, by the command in the api's container."""
@@ -153,6 +142,25 @@ class Deployment:
     def remove(self) -> Run:
         """Remove everything, the volumes too."""
         return self.playbook("playbooks/teardown.yml", "-e", "teardown_volume=true")
+
+
+def run(
+    command: list[str], *, cwd: Path = ROOT, timeout: float = 120, environment: Mapping[str, str] | None = None
+) -> Run:
+    """Run a command, by default in the project's folder, and return how it ended with all that it printed."""
+    begun = time.monotonic()
+    ended = subprocess.run(
+        command,
+        cwd=cwd,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+    return Run(ended.returncode, ended.stdout, time.monotonic() - begun)
 
 
 def docker(*arguments: str) -> str:

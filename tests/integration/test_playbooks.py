@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 import socket
-import subprocess
 from pathlib import Path
 
 import pytest
 import requests
-from deployment import BIN, ROOT, Deployment, docker, eventually
+from deployment import BIN, PLAYBOOK, ROOT, Deployment, docker, eventually, run
 
 pytestmark = pytest.mark.engine
 
@@ -63,7 +62,9 @@ def test_the_report_names_every_consumer_with_its_generation(deployment: Deploym
 
 
 def test_a_sentence_becomes_an_event_in_the_calendar(deployment: Deployment) -> None:
-    answer = requests.post(f"{deployment.api}/events/", json={"text": "Team sync tomorrow at 3pm for an hour"}, timeout=10)
+    answer = requests.post(
+        f"{deployment.api}/events/", json={"text": "Team sync tomorrow at 3pm for an hour"}, timeout=10
+    )
     assert answer.status_code == 202
     task = answer.json()["id"]
     event = eventually(
@@ -74,7 +75,9 @@ def test_a_sentence_becomes_an_event_in_the_calendar(deployment: Deployment) -> 
     assert event["title"] == "Team sync"
     token = json.loads(docker("exec", deployment.container("api"), "cat", "/app/tokens/token.json"))["token"]
     listed = requests.get(
-        f"{deployment.sandbox}/calendar/v3/calendars/primary/events", headers={"Authorization": f"Bearer {token}"}, timeout=10
+        f"{deployment.sandbox}/calendar/v3/calendars/primary/events",
+        headers={"Authorization": f"Bearer {token}"},
+        timeout=10,
     ).json()["items"]
     [written] = [item for item in listed if item["id"] == event["id"]]
     assert written["summary"] == "Team sync"
@@ -151,7 +154,8 @@ def test_a_port_that_is_taken_stops_the_run_before_any_change(tmp_path: Path) ->
 def test_a_port_of_another_container_is_told_with_its_name(deployment: Deployment, tmp_path: Path) -> None:
     refused = Deployment("tk-itest-port", 28084, deployment.sandbox_port, tmp_path).playbook("site.yml")
     assert refused.code != 0
-    assert f"Port {deployment.sandbox_port} on 127.0.0.1 of demo is taken by container {deployment.project}-sandbox" in refused.text
+    holder = f"container {deployment.project}-sandbox"
+    assert f"Port {deployment.sandbox_port} on 127.0.0.1 of demo is taken by {holder}" in refused.text
     assert traces("tk-itest-port") == ""
 
 
@@ -170,13 +174,11 @@ def test_a_volume_without_a_token_stops_the_stack_before_it_starts(deployment: D
 
 @pytest.mark.parametrize("playbook", ["site.yml", "rotate_token.yml", "playbooks/verify.yml", "playbooks/teardown.yml"])
 def test_from_another_directory_a_playbook_says_where_it_belongs(playbook: str, tmp_path: Path) -> None:
-    ended = subprocess.run(
-        [BIN / "ansible-playbook", ROOT / playbook], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert ended.returncode != 0
-    assert "The project's ansible.cfg is not in force" in ended.stdout
-    assert f"cd {ROOT}" in ended.stdout
-    assert "changed=0" in ended.stdout
+    refused = run([PLAYBOOK, str(ROOT / playbook)], cwd=tmp_path)
+    assert refused.code != 0
+    assert "The project's ansible.cfg is not in force" in refused.text
+    assert f"cd {ROOT}" in refused.text
+    assert refused.changed == 0
 
 
 def test_in_a_folder_that_others_may_write_to_it_says_so(tmp_path: Path) -> None:
@@ -187,36 +189,30 @@ def test_in_a_folder_that_others_may_write_to_it_says_so(tmp_path: Path) -> None
     for name in ("playbooks", "roles", "inventory"):
         shutil.copytree(ROOT / name, copy / name)
     copy.chmod(0o777)
-    ended = subprocess.run(
-        [BIN / "ansible-playbook", "site.yml"], cwd=copy, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert ended.returncode != 0
-    assert f"chmod o-w {copy}" in ended.stdout
+    refused = run([PLAYBOOK, "site.yml"], cwd=copy)
+    assert refused.code != 0
+    assert f"chmod o-w {copy}" in refused.text
+    assert refused.changed == 0
 
 
-def test_the_first_task_says_which_inventory_runs(deployment: Deployment) -> None:
-    said = deployment.playbook("rotate_token.yml", "-e", "mode=none").text
-    first = said.split("TASK [")[1]
-    assert f"{ROOT}/inventory/demo" in first
-    assert "Hosts demo" in first
-    assert "a demo" in first
-    production = subprocess.run(
-        [BIN / "ansible-playbook", "-i", "inventory/example", "rotate_token.yml", "-e", "mode=none"],
-        cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
-    assert "assistant-1.example.com, assistant-2.example.com" in production.stdout
-    assert "PRODUCTION" in production.stdout
+def test_the_first_task_says_which_inventory_runs() -> None:
+    demo = run([PLAYBOOK, "rotate_token.yml", "-e", "mode=none"]).text.split("TASK [")[1]
+    assert f"{ROOT}/inventory/demo" in demo
+    assert "Hosts demo" in demo
+    assert "a demo" in demo
+    production = run([PLAYBOOK, "-i", "inventory/example", "rotate_token.yml", "-e", "mode=none"]).text.split("TASK [")[
+        1
+    ]
+    assert "assistant-1.example.com, assistant-2.example.com" in production
+    assert "PRODUCTION" in production
 
 
 def test_the_example_inventory_is_sound() -> None:
-    listed = subprocess.run(
-        [BIN / "ansible-inventory", "-i", "inventory/example", "--list"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert json.loads(listed.stdout)["docker_hosts"]["hosts"] == ["assistant-1.example.com", "assistant-2.example.com"]
+    listed = run([str(BIN / "ansible-inventory"), "-i", "inventory/example", "--list"]).succeeded()
+    hosts = ["assistant-1.example.com", "assistant-2.example.com"]
+    assert json.loads(listed.output)["docker_hosts"]["hosts"] == hosts
     for playbook in ("site.yml", "rotate_token.yml", "playbooks/verify.yml", "playbooks/teardown.yml"):
-        subprocess.run(
-            [BIN / "ansible-playbook", "-i", "inventory/example", "--syntax-check", playbook], cwd=ROOT, check=True, capture_output=True
-        )
+        run([PLAYBOOK, "-i", "inventory/example", "--syntax-check", playbook]).succeeded()
 
 
 def test_teardown_keeps_the_token_and_site_goes_on_with_it(deployment: Deployment) -> None:

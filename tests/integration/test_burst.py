@@ -1,0 +1,125 @@
+"""Nine processes in three containers meet an expired token; a tenth container reads all the while."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import pytest
+from deployment import Deployment, docker, eventually
+
+pytestmark = pytest.mark.engine
+
+PROCESSES_PER_CONTAINER = 3
+
+# Ready, then a line on stdin sets all of them off at the same moment.
+WORKER = """
+import json, os, sys, time
+from token_keeper import TokenStore, fingerprint
+from token_keeper.errors import TokenKeeperError
+store = TokenStore(os.environ["TOKEN_KEEPER_PATH"], service="burst")
+store.snapshot()
+print("ready", flush=True)
+sys.stdin.readline()
+begun = time.monotonic()
+try:
+    outcome = {"token": fingerprint(store.access_token())}
+except TokenKeeperError as error:
+    outcome = {"error": error.reason}
+print(json.dumps(outcome | {"seconds": time.monotonic() - begun}), flush=True)
+"""
+
+# What stock code does: open, read, parse; no lock and no retry. Counts until its stdin ends.
+READER = """
+import json, select, sys
+seen = {"reads": 0, "torn": 0, "tokens": []}
+print("ready", flush=True)
+while not select.select([sys.stdin], [], [], 0)[0]:
+    seen["reads"] += 1
+    try:
+        with open("/app/tokens/token.json", encoding="utf-8") as file:
+            token = json.load(file)["token"]
+        if token not in seen["tokens"][-1:]:
+            seen["tokens"].append(token)
+    except (OSError, ValueError, KeyError):
+        seen["torn"] += 1
+print(json.dumps(seen | {"tokens": len(seen["tokens"])}), flush=True)
+"""
+
+
+@contextmanager
+def started(*command: str) -> Iterator[subprocess.Popen[str]]:
+    """Start a program that says when it is ready; it is gone when the block ends."""
+    with subprocess.Popen(
+        ["docker", *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def ready(process: subprocess.Popen[str]) -> None:
+    """Wait until a program is ready."""
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert line == "ready\n", process.communicate()
+
+
+def outcome(process: subprocess.Popen[str]) -> dict[str, object]:
+    """Let a program go on, and return what it found."""
+    said, complaint = process.communicate("go\n", timeout=60)
+    assert process.returncode == 0, complaint
+    found: dict[str, object] = json.loads(said)
+    return found
+
+
+def expire(deployment: Deployment) -> None:
+    """Replace the access token with one that has run out."""
+    with deployment.sandbox_settings(access_token_lifetime=1):
+        docker("exec", deployment.container("api"), "token-keeper", "refresh", "--force", "--json")
+    eventually(lambda: deployment.status()["document"]["expires_in"] <= 0, within=10, what="the token has run out")
+
+
+def test_a_burst_on_an_expired_token_costs_one_exchange(deployment: Deployment) -> None:
+    image = docker("inspect", "--format", "{{.Config.Image}}", deployment.container("api")).strip()
+    reader_command = (
+        "run", "--rm", "-i", "--network", "none", "--user", "999:999", "--read-only", "--cap-drop", "ALL",
+        "--mount", f"type=volume,source={deployment.volume},target=/app/tokens,readonly,volume-nocopy",
+        image, "python", "-c", READER,
+    )  # fmt: skip
+    expire(deployment)
+    before, refused = deployment.status(), deployment.counters()["exchanges"]["refused"]
+    counted = deployment.exchanges()
+    with ExitStack() as running:
+        reader = running.enter_context(started(*reader_command))
+        ready(reader)
+        workers = [
+            running.enter_context(started("exec", "-i", name, "python", "-c", WORKER))
+            for name in deployment.consumers() * PROCESSES_PER_CONTAINER
+        ]
+        for worker in workers:
+            ready(worker)
+        assert deployment.exchanges() == counted, "somebody was too early"
+        for worker in workers:
+            assert worker.stdin is not None
+            worker.stdin.write("go\n")
+            worker.stdin.flush()
+        outcomes = [outcome(worker) for worker in workers]
+        seen = outcome(reader)
+    after = deployment.status()
+    tokens = {found.get("token") for found in outcomes}
+
+    assert len(outcomes) == 9
+    assert [found for found in outcomes if "error" in found] == []
+    assert deployment.exchanges() - counted == 1
+    assert after["exchanges"] - before["exchanges"] == 1
+    assert deployment.counters()["exchanges"]["refused"] == refused
+    assert after["generation"] == before["generation"] + 1
+    assert tokens == {after["document"]["access_token_fingerprint"]}
+    assert seen["torn"] == 0
+    assert seen["tokens"] == 2, "the reader saw the old token and then the new one"
+    assert isinstance(seen["reads"], int)
+    assert seen["reads"] > 100
