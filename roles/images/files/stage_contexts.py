@@ -130,22 +130,27 @@ def stage(root: Path, images: list[str], target: Target, into: Path) -> None:
     """Add to the context of each of `images` under `into` what it takes from the checkout at `root`."""
     locks = {
         name: applicable((root / "requirements" / f"{name}.txt").read_text(), target.markers)
-        for name in {*images, "keeper"}
+        for name in {*images, "images", "keeper"}
     }
     wheelhouse = into / "wheelhouse"
-    download(sorted(set().union(*(locks[name] for name in images))), target, wheelhouse)
+    download(sorted(set().union(*locks.values())), target, wheelhouse)
     for image in images:
         context = into / image
         (context / "requirements.txt").write_text("\n".join(locks[image]) + "\n")
         # The stack is built on the keeper's image, which has these already
         there = names(locks["keeper"]) if image == "stack" else set()
-        wanted = names(locks[image]) - there
-        (context / "wheels").mkdir()
-        for wheel in wheelhouse.glob("*.whl"):
-            if normalised(wheel.name.split("-")[0]) in wanted:
-                (context / "wheels" / wheel.name).hardlink_to(wheel)
+        _take(wheelhouse, names(locks[image]) - there, context / "wheels")
+        # The Dockerfiles run it from its wheel and can't guess its version
+        (context / "pip.whl").hardlink_to(next(wheelhouse.glob("pip-*.whl")))
         _project(root, image, context / "project")
     shutil.rmtree(wheelhouse)
+
+
+def _take(wheelhouse: Path, wanted: set[str], into: Path) -> None:
+    into.mkdir()
+    for wheel in wheelhouse.glob("*.whl"):
+        if normalised(wheel.name.split("-")[0]) in wanted:
+            (into / wheel.name).hardlink_to(wheel)
 
 
 def _project(root: Path, image: str, into: Path) -> None:
