@@ -1,0 +1,251 @@
+#!/usr/bin/python
+"""Documentation of the action ``oauth_token``; the work is done by the action plugin of the same name."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: oauth_token
+short_description: Obtain an OAuth 2.0 token by consent, and put it into a token volume
+description:
+  - Makes sure that a Docker volume holds a token document of this client, for these scopes, with a living grant.
+  - If it does, nothing happens; the provider is not asked. If it does not, a person consents in a browser on the
+    controller (authorization code with PKCE and a loopback redirect), and the answer goes into the volume at once.
+  - The volume is looked at through the connection of the task, as M(token_volume) does. The document travels from the
+    controller's memory to a helper's stdin. It is never an argument of a module, and never in a result, log or file.
+  - If the consent fails, or brings no refresh token or fewer scopes than O(scopes), the volume stays as it was.
+  - A document that is there already is never renewed by this action; the consumers do that where it lives.
+version_added: "0.1.0"
+author:
+  - Token Keeper contributors
+requirements:
+  - the token_keeper package with google-auth-oauthlib on the controller
+  - the C(docker) command, 20.10 or newer, on the Docker host
+attributes:
+  action:
+    support: full
+    description: All of it runs on the controller, save for the helpers.
+  check_mode:
+    support: full
+    description: >-
+      Says whether a person would be asked to consent, and why; asks nobody. If the image, or the client secrets of a
+      provider that the play itself brings up, are not there yet, nothing can be compared; a warning says so.
+  diff_mode:
+    support: full
+    description: Fingerprints, scopes, account and expiry of the document before and after; never a secret.
+  idempotent:
+    support: partial
+    description: It is, except with O(reconsent=true), which asks for consent each time.
+  async:
+    support: none
+    description: A person has to see the address that the consent begins at.
+  connection:
+    support: full
+    description: >-
+      Whatever passes stdin to a command. Pipelining is not needed, because no module is sent to the host.
+options:
+  volume:
+    description: Name of the token volume. It has to exist and be initialised; M(token_volume) does so.
+    type: str
+    required: true
+  image:
+    description: The keeper image, which the role C(images) makes. It is never pulled.
+    type: str
+    required: true
+  file:
+    description: File name of the token document in the volume.
+    type: str
+    default: token.json
+  uid:
+    description: User that the consumers run as.
+    type: int
+    default: 999
+  gid:
+    description: Group that the consumers run as.
+    type: int
+    default: 999
+  consent:
+    description:
+      - V(loopback) shows an address and opens it in a browser, if there is one, and waits for the answer on this
+        machine.
+        On a controller without a desktop, forward the port of the redirect as the message says.
+      - V(none) asks nobody. If a consent is needed, the task fails and says so.
+    type: str
+    choices: [loopback, none]
+    default: loopback
+  client_secrets:
+    description:
+      - The OAuth client, as the provider's console offers it for download (Google's C(client_secret.json)), or its
+        fields
+        C(client_id) and C(client_secret), and for other providers C(auth_uri) and C(token_uri).
+      - A variable from an ansible-vault file, or a lookup. Templating leaves no trace of it at C(-vvvv) or with
+        C(ANSIBLE_DEBUG); C(set_fact), C(register) and C(--extra-vars) do.
+      - Exactly one of O(client_secrets) and O(client_secrets_file) is needed.
+    type: dict
+  client_secrets_file:
+    description:
+      - The same from a file on the controller, plain or encrypted with ansible-vault. It is decrypted in memory.
+      - A relative path is looked for as C(copy) does.
+    type: str
+  scopes:
+    description:
+      - Scopes that the token has to cover. All of them have to be granted.
+      - A document that covers more is left alone.
+    type: list
+    elements: str
+    required: true
+  auth_uri:
+    description: >-
+      Authorization endpoint, as the person's browser reaches it. By default the client's own, else Google's.
+    type: str
+  token_uri:
+    description: Token endpoint, as the controller reaches it. By default the client's own, else Google's.
+    type: str
+  consumer_token_uri:
+    description: Token endpoint that is written into the document, if the consumers reach it by another address.
+    type: str
+  redirect_port:
+    description: Port of the redirect on 127.0.0.1 of the controller; V(0) takes a free one.
+    type: int
+    default: 0
+  timeout:
+    description: Seconds to wait for a person's answer.
+    type: float
+    default: 300
+  browser:
+    description: >-
+      Browser to open, by name or as a command with V(%s) for the address; a last word V(&) leaves it running. By
+      default the environment variable E(BROWSER) of the controller decides, then the desktop.
+    type: str
+  reconsent:
+    description: Ask for consent even if the volume holds what is asked for.
+    type: bool
+    default: false
+  account:
+    description: >-
+      Account to consent for, such as an e-mail address. It is suggested to the provider and noted in the document. A
+      document that notes another account is replaced. The provider does not confirm it.
+    type: str
+  allow_http:
+    description: Allow endpoints without TLS on other machines than the controller. For sandboxes and tests.
+    type: bool
+    default: false
+  rotation:
+    description: Whether the provider issues a new refresh token with each exchange. Kept beside the document.
+    type: str
+    choices: ["yes", "no", "unknown"]
+  reuse_grace:
+    description: Seconds for which the provider accepts a refresh token that was spent. Kept beside the document.
+    type: float
+  docker_cli:
+    description: The C(docker) command, or its path, on the Docker host.
+    type: str
+    default: docker
+  docker_host:
+    description: >-
+      Address of the engine. By default the C(docker) command decides, by its context and the task's environment.
+    type: str
+seealso:
+  - module: token_volume
+  - module: token_volume_info
+notes:
+  - A change that somebody makes to the volume while a person consents is not overwritten; the task fails with
+    V(Conflict).
+"""
+
+EXAMPLES = r"""
+- name: Obtain a token for Google Calendar
+  oauth_token:
+    volume: token_data
+    image: "{{ images_keeper }}"
+    client_secrets_file: client_secret.vault.json
+    scopes:
+      - https://www.googleapis.com/auth/calendar
+
+- name: Obtain a token from another provider
+  oauth_token:
+    volume: token_data
+    image: "{{ images_keeper }}"
+    client_secrets: "{{ vault_oauth_client }}"
+    auth_uri: https://login.example.com/oauth2/authorize
+    token_uri: https://login.example.com/oauth2/token
+    scopes: [calendar.write]
+    rotation: "yes"
+    reuse_grace: 30
+
+- name: In a pipeline, make sure that nobody has to consent
+  oauth_token:
+    volume: token_data
+    image: "{{ images_keeper }}"
+    client_secrets: "{{ vault_oauth_client }}"
+    scopes: [calendar.write]
+    consent: none
+"""
+
+RETURN = r"""
+reason:
+  description: >-
+    C(Unchanged), or why consent was needed, as one word (C(NoSoundDocument), C(ClientChanged), C(ScopesMissing),
+    C(EndpointChanged), C(AccountChanged), C(ReauthRequired), C(ReconsentAsked); in check mode also C(VolumeMissing),
+    C(ImageMissing) and C(ClientSecretsMissing)).
+  returned: success
+  type: str
+  sample: NoSoundDocument
+generation:
+  description: Generation of the document afterwards; in check mode the current one, C(null) if it is not known.
+  returned: success
+  type: int
+  sample: 1
+before:
+  description: Facts of the document before, C(null) if there was none.
+  returned: success
+  type: dict
+  sample: {"state": missing, "reason": NoDocument, "message": "there is no token in /app/tokens/token.json"}
+after:
+  description: Facts of the document afterwards; in check mode those that are known in advance.
+  returned: success
+  type: dict
+  sample:
+    state: sound
+    fingerprint: ae2d8a571e03ac9c
+    access_token_fingerprint: 9eb76fac45af8e51
+    refresh_token_fingerprint: 6bc1bee22e409f96
+    client_fingerprint: e93d7e117393172a
+    token_uri: https://oauth2.googleapis.com/token
+    scopes: ["https://www.googleapis.com/auth/calendar"]
+    account: ""
+    expiry: "2026-11-23T12:00:00Z"
+    expires_in: 3599
+error:
+  description: What went wrong, for a playbook to branch on. RV(msg) says the same to a person.
+  returned: failure
+  type: dict
+  sample:
+    type: ConsentError
+    reason: ConsentNeeded
+    message: "volume token_data: there is no token in /app/tokens/token.json, and consent is none"
+    remedy: run the play where a person can consent, with consent=loopback, or push a document with token_volume
+"""
+
+from typing import TYPE_CHECKING
+
+from ansible.module_utils.basic import AnsibleModule  # type: ignore[import-untyped]
+
+if TYPE_CHECKING:
+    from module_utils.token_keeper_helper import arguments
+else:
+    from ansible.module_utils.token_keeper_helper import arguments
+
+
+def main() -> None:
+    """Say that the action plugin, which does the work, was not found."""
+    module = AnsibleModule(arguments.OAUTH_TOKEN, supports_check_mode=True, **arguments.OAUTH_TOKEN_CONSTRAINTS)
+    failure = arguments.usage(
+        "the action plugin oauth_token was not found; consent runs on the controller, not in a module",
+        "set action_plugins = plugins/action in ansible.cfg, or run the play from the folder that has it",
+    )
+    module.fail_json(**failure.as_result())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,240 @@
+#!/usr/bin/python
+"""Looks at a token volume and its consumers; the documentation below is what ansible-doc shows."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: token_volume_info
+short_description: Look at a token volume, and at the containers that use it
+description:
+  - Returns the status of the token document in a Docker volume, as the C(token-keeper status) command tells it in a
+    helper without capabilities or network.
+  - With O(consumers=true) it also finds every running container that mounts the volume, and says what is proven of
+    each.
+  - There are three levels of proof. V(mount) means that the container mounts this volume; V(container) that a
+    process in
+    it reads the document as it is now; V(process) that every process has reported its generation to O(heartbeat_url).
+  - With O(expect_generation) it waits until every consumer has that generation or a later one, at most O(timeout)
+    seconds.
+version_added: "0.1.0"
+author:
+  - Token Keeper contributors
+requirements:
+  - Python 3.9 or newer on the Docker host
+  - the C(docker) command, 20.10 or newer, on the Docker host
+attributes:
+  check_mode:
+    support: full
+    description: It never changes anything.
+  diff_mode:
+    support: none
+    description: It never changes anything.
+  idempotent:
+    support: full
+    description: It never changes anything.
+options:
+  volume:
+    description: Name of the volume.
+    type: str
+    required: true
+  image:
+    description: The keeper image, which the role C(images) makes. It is never pulled.
+    type: str
+    required: true
+  file:
+    description: File name of the token document in the volume.
+    type: str
+    default: token.json
+  uid:
+    description: User that the consumers run as.
+    type: int
+    default: 999
+  gid:
+    description: Group that the consumers run as.
+    type: int
+    default: 999
+  consumers:
+    description: Find the running containers that mount the volume, and judge each.
+    type: bool
+    default: false
+  path:
+    description: Where the consumers are expected to mount the volume. Another place is reported, and works.
+    type: str
+    default: /app/tokens
+  expect_generation:
+    description: >-
+      Wait until each consumer has this generation or a later one. Without it they are judged once, by the volume's.
+    type: int
+  expect_processes:
+    description:
+      - How many processes have to report from each container, by the Compose service or the name of the container.
+      - Services that are not named need not report at all, but if one container of a service does, all of them have
+        to.
+    type: dict
+  heartbeat_url:
+    description:
+      - >-
+        Address, as the Docker host reaches it, that answers
+        C({"consumers": [{"container": HOSTNAME, "pid": PID, "generation": N}]}).
+      - If it is set and does not answer, no consumer counts as converged.
+    type: str
+  timeout:
+    description: Seconds to wait for O(expect_generation).
+    type: float
+    default: 30
+  docker_cli:
+    description: The C(docker) command, or its path, on the Docker host.
+    type: str
+    default: docker
+  docker_host:
+    description: >-
+      Address of the engine. By default the C(docker) command decides, by its context and the environment of the
+      task.
+    type: str
+seealso:
+  - module: token_volume
+  - module: oauth_token
+"""
+
+EXAMPLES = r"""
+- name: Look at the token
+  token_volume_info:
+    volume: token_data
+    image: "{{ images_keeper }}"
+  register: token
+
+- name: Wait until all processes of all consumers have the new token
+  token_volume_info:
+    volume: token_data
+    image: "{{ images_keeper }}"
+    consumers: true
+    expect_generation: 8
+    expect_processes: {api: 1, celery: 4}
+    heartbeat_url: http://127.0.0.1:8080/api/v1/health/consumers
+    timeout: 20
+  register: token
+  failed_when: token['lagging'] | length > 0
+"""
+
+RETURN = r"""
+volume_exists:
+  description: Whether there is such a volume.
+  returned: success
+  type: bool
+  sample: true
+status:
+  description: Status of the volume and its document, C(null) if there is no volume.
+  returned: success
+  type: dict
+  sample:
+    path: /app/tokens/token.json
+    volume: {"uid": 999, "gid": 999, "mode": "0700", "writable": true, "filesystem": ext4}
+    document:
+      state: sound
+      fingerprint: ae2d8a571e03ac9c
+      content_fingerprint: 30c81c46a35ce411
+      access_token_fingerprint: 9eb76fac45af8e51
+      refresh_token_fingerprint: 6bc1bee22e409f96
+      client_fingerprint: e93d7e117393172a
+      token_uri: https://oauth2.googleapis.com/token
+      scopes: ["https://www.googleapis.com/auth/calendar"]
+      account: ""
+      expiry: "2026-11-23T12:00:00Z"
+      expires_in: 3412
+      uid: 999
+      gid: 999
+      mode: "0600"
+    generation: 8
+    grant: g2
+    exchanges: 41
+    failures: 0
+    cooldown_until: null
+    conditions:
+      - type: Ready
+        status: "True"
+        reason: Refreshed
+        message: the access token was renewed
+        last_transition_time: "2026-11-23T11:00:00Z"
+    healthy: true
+consumers:
+  description: The running containers that mount the volume; helpers are left out.
+  returned: if O(consumers=true)
+  type: list
+  elements: dict
+  sample:
+    - container: assistant-celery-1
+      service: celery
+      mount: /app/tokens
+      level: process
+      generation: 8
+      converged: true
+      processes: [{"pid": 12, "generation": 8}, {"pid": 13, "generation": 8}]
+      reason: ""
+lagging:
+  description: Names of the containers that have not converged, C([]) if all have.
+  returned: if O(consumers=true)
+  type: list
+  elements: str
+  sample: []
+error:
+  description: What went wrong, for a playbook to branch on. RV(msg) says the same to a person.
+  returned: failure
+  type: dict
+  sample:
+    type: EngineError
+    reason: EngineUnreachable
+    message: no Docker Engine answers at unix:///var/run/docker.sock
+    remedy: start it (systemctl start docker), install it with the role docker_host, or correct docker_host
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from ansible.module_utils.basic import AnsibleModule  # type: ignore[import-untyped]
+
+if TYPE_CHECKING:
+    from module_utils.token_keeper_helper import arguments, consumers, heartbeats, rendering
+    from module_utils.token_keeper_helper.frontend import concluded
+    from module_utils.token_keeper_helper.process import ModuleRunner
+else:
+    from ansible.module_utils.token_keeper_helper import arguments, consumers, heartbeats, rendering
+    from ansible.module_utils.token_keeper_helper.frontend import concluded
+    from ansible.module_utils.token_keeper_helper.process import ModuleRunner
+
+
+def look(module: AnsibleModule) -> dict[str, Any]:
+    """Look at the volume, and at its consumers if asked to."""
+    parameters = module.params
+    helper = arguments.helper_of(parameters, ModuleRunner(module))
+    expectation = consumers.expectation_of(parameters)
+    found = helper.engine.volume(helper.volume)
+    if found is None:
+        nobody: dict[str, Any] = {"consumers": [], "lagging": []} if parameters["consumers"] else {}
+        return {"changed": False, "volume_exists": False, "status": None, **nobody}
+    if not parameters["consumers"]:
+        status = rendering.status_part(helper.run("status"))
+        return {"changed": False, "volume_exists": True, "status": status}
+    url = parameters["heartbeat_url"]
+    report = consumers.watch(
+        helper, str(found.get("Mountpoint") or ""), expectation, (lambda: heartbeats.fetch(url)) if url else None
+    )
+    return {
+        "changed": False,
+        "volume_exists": True,
+        "status": rendering.status_part(report.status),
+        "consumers": [consumer.as_dict() for consumer in report.consumers],
+        "lagging": report.lagging,
+    }
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(arguments.TOKEN_VOLUME_INFO, supports_check_mode=True)
+    result = concluded(lambda: look(module), check_mode=False)
+    if result.pop("failed", False):
+        module.fail_json(**result)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""Argument specifications that the token modules and their action plugins share, and checks that need no engine."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from .engine import Engine
+from .failure import ModuleFailure
+from .helper import Helper
+from .process import Runner
+
+ArgumentSpec = dict[str, dict[str, Any]]
+
+_VOLUME: Final[ArgumentSpec] = {
+    "volume": {"type": "str", "required": True},
+    "docker_cli": {"type": "str", "default": "docker"},
+    "docker_host": {"type": "str"},
+}
+_HELPER: Final[ArgumentSpec] = {
+    "image": {"type": "str"},
+    "file": {"type": "str", "default": "token.json"},
+    "uid": {"type": "int", "default": 999},
+    "gid": {"type": "int", "default": 999},
+}
+_PROVIDER: Final[ArgumentSpec] = {
+    "rotation": {"type": "str", "choices": ["yes", "no", "unknown"]},
+    "reuse_grace": {"type": "float"},
+}
+
+TOKEN_VOLUME: Final[ArgumentSpec] = {
+    **_VOLUME,
+    **_HELPER,
+    **_PROVIDER,
+    "state": {"type": "str", "choices": ["present", "refreshed", "cleared", "absent"], "default": "present"},
+    "mode": {"type": "str", "default": "0700"},
+    "document": {"type": "dict", "no_log": True},
+    "expect": {"type": "int"},
+    "force": {"type": "bool", "default": False},
+    "expires_in": {"type": "float"},
+    "network": {"type": "str", "default": "bridge"},
+    "reason": {"type": "str", "default": "Cleared"},
+}
+TOKEN_VOLUME_CONSTRAINTS: Final[dict[str, Any]] = {
+    "required_if": [
+        ("state", "present", ("image",)),
+        ("state", "refreshed", ("image",)),
+        ("state", "cleared", ("image",)),
+    ],
+    "mutually_exclusive": [("expect", "force")],
+    "required_by": {
+        "expect": ("document",),
+        "expires_in": ("document",),
+        "rotation": ("document",),
+        "reuse_grace": ("document",),
+    },
+}
+
+TOKEN_VOLUME_INFO: Final[ArgumentSpec] = {
+    **_VOLUME,
+    **_HELPER,
+    "image": {"type": "str", "required": True},
+    "consumers": {"type": "bool", "default": False},
+    "path": {"type": "str", "default": "/app/tokens"},
+    "expect_generation": {"type": "int"},
+    "expect_processes": {"type": "dict"},
+    "heartbeat_url": {"type": "str"},
+    "timeout": {"type": "float", "default": 30.0},
+}
+
+OAUTH_TOKEN: Final[ArgumentSpec] = {
+    **_VOLUME,
+    **_HELPER,
+    **_PROVIDER,
+    "image": {"type": "str", "required": True},
+    "consent": {"type": "str", "choices": ["loopback", "none"], "default": "loopback"},
+    "client_secrets": {"type": "dict", "no_log": True},
+    "client_secrets_file": {"type": "str", "no_log": False},
+    "scopes": {"type": "list", "elements": "str", "required": True},
+    "auth_uri": {"type": "str"},
+    "token_uri": {"type": "str", "no_log": False},
+    "consumer_token_uri": {"type": "str", "no_log": False},
+    "redirect_port": {"type": "int", "default": 0},
+    "timeout": {"type": "float", "default": 300.0},
+    "browser": {"type": "str"},
+    "reconsent": {"type": "bool", "default": False},
+    "account": {"type": "str"},
+    "allow_http": {"type": "bool", "default": False},
+}
+OAUTH_TOKEN_CONSTRAINTS: Final[dict[str, Any]] = {
+    "required_one_of": [("client_secrets", "client_secrets_file")],
+    "mutually_exclusive": [("client_secrets", "client_secrets_file")],
+}
+
+_VOLUME_NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
+_FILE_NAME: Final = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_.@+-]*")
+_MODE: Final = re.compile(r"0?7[0-7]0")
+
+
+def engine_of(parameters: Mapping[str, Any], run: Runner) -> Engine:
+    """Return the engine that a task's parameters name."""
+    return Engine(run, parameters["docker_cli"], parameters["docker_host"])
+
+
+def helper_of(parameters: Mapping[str, Any], run: Runner) -> Helper:
+    """Return the helper that a task's parameters describe.
+
+    Raises:
+        ModuleFailure: a name could be taken for something else on the helper's command line.
+    """
+    check_names(parameters)
+    return Helper(
+        engine_of(parameters, run),
+        parameters["image"],
+        parameters["volume"],
+        parameters["file"],
+        parameters["uid"],
+        parameters["gid"],
+    )
+
+
+def check_names(parameters: Mapping[str, Any]) -> None:
+    """Check what can be checked before anything is run.
+
+    Raises:
+        ModuleFailure: ``UsageError`` with the option's name.
+    """
+    volume, file, mode = parameters["volume"], parameters["file"], parameters.get("mode", "0700")
+    if not _VOLUME_NAME.fullmatch(volume):
+        raise usage(
+            f"{volume!r} is not the name of a Docker volume",
+            "name a named volume such as token_data; a folder of the host is not one",
+        )
+    if not _FILE_NAME.fullmatch(file):
+        raise usage(
+            f"{file!r} is not the name of a file in the volume", "name a file such as token.json, without a folder"
+        )
+    if not _MODE.fullmatch(mode):
+        raise usage(
+            f"mode {mode!r} is not one for a token volume",
+            'let the owner in and nobody outside the group, in quotes, such as "0700" or "0750"',
+        )
+
+
+def usage(message: str, remedy: str) -> ModuleFailure:
+    """Return the failure for options that do not make sense."""
+    return ModuleFailure("UsageError", "OptionInvalid", message, remedy)

@@ -1,0 +1,145 @@
+"""The helper: a short-lived container of the keeper image that reaches into one token volume."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any, Final
+
+from .engine import HELPER_LABEL, Engine
+from .engine_errors import engine_failure, last_line
+from .failure import ModuleFailure
+from .process import Completed
+
+DIRECTORY: Final = "/app/tokens"
+"""Where a helper mounts the volume; consumers may mount it elsewhere."""
+
+_KILLED: Final = 137
+
+
+@dataclasses.dataclass(frozen=True)
+class Helper:
+    """Runs verbs of ``token-keeper`` on a token document, each in a container of its own.
+
+    The container has a read-only root, no capabilities, no network unless it has to exchange, and log driver ``none``:
+    the engine keeps nothing of what it says. What goes in as a secret goes in on stdin.
+
+    Attributes:
+        engine: where it runs.
+        image: the keeper image.
+        volume: name of the token volume; it must exist, as ``docker run`` would create it.
+        file: name of the token document in it.
+        uid: user that the consumers run as.
+        gid: group of the same.
+    """
+
+    engine: Engine
+    image: str
+    volume: str
+    file: str = "token.json"
+    uid: int = 999
+    gid: int = 999
+
+    def argv(self, verb: str, *options: str, network: str | None = None, with_stdin: bool = False) -> list[str]:
+        """Return the command line for a verb, run as the consumers' user."""
+        return self._argv(f"{self.uid}:{self.gid}", [], network, [verb, *options], with_stdin=with_stdin)
+
+    def run(self, verb: str, *options: str, network: str | None = None, stdin: bytes | None = None) -> dict[str, Any]:
+        """Run a verb and return its JSON.
+
+        Args:
+            verb: a verb of ``token-keeper``.
+            options: its options.
+            network: a network with a way to the provider; ``None`` is no network at all.
+            stdin: what it reads, such as a document.
+
+        Raises:
+            ModuleFailure: the engine could not run it, or the verb ended with an error.
+        """
+        argv = self.argv(verb, *options, network=network, with_stdin=stdin is not None)
+        return self._answer(self.engine.run(argv, stdin), network)
+
+    def initialise(self, mode: str, *, dry_run: bool) -> dict[str, Any]:
+        """Give the volume its owner and mode: the one verb that runs as root, with CAP_CHOWN and nothing else.
+
+        Raises:
+            ModuleFailure: as :meth:`run`.
+        """
+        verb = ["init-volume", "--uid", str(self.uid), "--gid", str(self.gid), "--mode", mode]
+        argv = self._argv("0:0", ["--cap-add", "CHOWN"], None, verb + (["--dry-run"] if dry_run else []))
+        return self._answer(self.engine.run(argv, None), None)
+
+    def _argv(
+        self, user: str, rights: list[str], network: str | None, verb: list[str], *, with_stdin: bool = False
+    ) -> list[str]:
+        return self.engine.argv(
+            "run",
+            "--rm",
+            *(["--interactive"] if with_stdin else []),
+            "--pull=never",
+            "--log-driver=none",
+            "--read-only",
+            "--cap-drop=ALL",
+            *rights,
+            "--security-opt=no-new-privileges",
+            f"--network={network or 'none'}",
+            f"--user={user}",
+            "--pids-limit=64",
+            "--memory=256m",
+            f"--label={HELPER_LABEL}",
+            f"--mount=type=volume,source={self.volume},target={DIRECTORY},volume-nocopy",
+            "--tmpfs=/tmp",
+            "--env=TOKEN_KEEPER_SERVICE=ansible",
+            self.image,
+            f"--path={DIRECTORY}/{self.file}",
+            *verb,
+            "--json",
+        )
+
+    def _answer(self, completed: Completed, network: str | None) -> dict[str, Any]:
+        answer = _json_object(completed.stdout)
+        error = answer.get("error") if answer is not None else None
+        if completed.exit_code != 0 and isinstance(error, dict):
+            raise ModuleFailure(
+                str(error.get("type", "HelperError")),
+                str(error.get("reason", "HelperFailed")),
+                self._placed(str(error.get("message", "the helper failed"))),
+                str(error.get("remedy", "")),
+            )
+        if completed.exit_code == 0 and answer is not None:
+            return answer
+        raise self._failure(completed, network)
+
+    def _placed(self, message: str) -> str:
+        """Name the volume in a message that knows only the path inside the helper."""
+        return f"volume {self.volume}: {message}"
+
+    def _failure(self, completed: Completed, network: str | None) -> ModuleFailure:
+        if completed.exit_code != 0:
+            failure = engine_failure(
+                completed, self.engine.where, image=self.image, network=network or "", volume=self.volume
+            )
+            if failure is not None:
+                return failure
+        if completed.exit_code == _KILLED:
+            return ModuleFailure(
+                "HelperError",
+                "HelperKilled",
+                f"the helper for volume {self.volume} was killed",
+                "look for a lack of memory on the Docker host (dmesg), then run the play again",
+            )
+        said = last_line(completed.stderr)
+        return ModuleFailure(
+            "ImageError",
+            "ImageUnsuitable",
+            f"the image {self.image} did not answer as the keeper does (exit code {completed.exit_code}): {said}",
+            "use the keeper image that the role images makes, of the same release as these modules",
+        )
+
+
+def _json_object(text: str) -> dict[str, Any] | None:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None

@@ -1,0 +1,57 @@
+"""What a task came to, and the result that Ansible gets of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from . import rendering
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What a task came to, or in check mode would come to.
+
+    Attributes:
+        changed: whether anything did.
+        reason: a CamelCase word for what happened.
+        header: the document and volume, as a diff's heading.
+        before: facts of the document before, ``None`` if there was none.
+        after: facts of the document after.
+        generation: generation afterwards; ``None`` where it is not known.
+        owner_before: owner and mode of the volume before; ``None`` where there was no volume.
+        owner_after: owner and mode of the volume after; ``None`` where the task is not about them.
+        more: further fields of the result.
+    """
+
+    changed: bool
+    reason: str
+    header: str
+    before: Mapping[str, Any] | None = None
+    after: Mapping[str, Any] | None = None
+    generation: int | None = None
+    owner_before: Mapping[str, Any] | None = None
+    owner_after: Mapping[str, Any] | None = None
+    more: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def as_result(self) -> dict[str, Any]:
+        """Return the outcome as a task's result."""
+        result = {
+            "changed": self.changed,
+            "reason": self.reason,
+            "generation": self.generation,
+            "before": rendering.document_part(self.before),
+            "after": rendering.document_part(self.after),
+            "diff": rendering.diff(
+                self.header,
+                self.before,
+                self.after,
+                owner_before=self.owner_before,
+                owner_after=self.owner_after,
+            ),
+            **self.more,
+        }
+        if self.owner_after is not None:
+            result["volume"] = rendering.owner_part(self.owner_after)
+        return result

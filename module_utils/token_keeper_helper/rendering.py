@@ -1,0 +1,107 @@
+"""What a result may say: an allow-list, so that nothing new in an answer of the helper gets into Ansible's output."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+_DOCUMENT: Final = (
+    "state",
+    "reason",
+    "message",
+    "settled",
+    "fingerprint",
+    "content_fingerprint",
+    "access_token_fingerprint",
+    "refresh_token_fingerprint",
+    "client_fingerprint",
+    "client_id_fingerprint",
+    "token_uri",
+    "scopes",
+    "account",
+    "expiry",
+    "expires_in",
+    "uid",
+    "gid",
+    "mode",
+)
+_UNSTEADY: Final = frozenset({"expires_in", "content_fingerprint", "settled", "message"})
+"""Says nothing in a diff: it changes by itself, or says again what another field says."""
+_STATUS: Final = (
+    "path",
+    "volume",
+    "generation",
+    "grant",
+    "exchanges",
+    "failures",
+    "cooldown_until",
+    "rotation",
+    "reuse_grace",
+    "clock_skew",
+    "grant_expiry",
+    "conditions",
+    "healthy",
+)
+
+
+def document_part(facts: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return what may be told of a document."""
+    if facts is None:
+        return None
+    return {name: facts[name] for name in _DOCUMENT if name in facts}
+
+
+def status_part(status: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what may be told of a volume's status."""
+    told = {name: status[name] for name in _STATUS if name in status}
+    return {**told, "document": document_part(status.get("document"))}
+
+
+def owner_part(volume: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return owner and mode of a volume."""
+    if volume is None:
+        return None
+    return {name: volume[name] for name in ("uid", "gid", "mode") if name in volume}
+
+
+def diff(
+    header: str,
+    before: Mapping[str, Any] | None,
+    after: Mapping[str, Any] | None,
+    *,
+    owner_before: Mapping[str, Any] | None = None,
+    owner_after: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Return a diff for Ansible to show: fingerprints, scopes, expiry, owner and mode.
+
+    Args:
+        header: which document of which volume.
+        before: facts of the document before.
+        after: facts of the document after.
+        owner_before: owner and mode of the volume before, where they are known.
+        owner_after: owner and mode of the volume after.
+    """
+    return {
+        "before_header": header,
+        "after_header": header,
+        "before": _side(before, owner_before),
+        "after": _side(after, owner_after),
+    }
+
+
+def _side(document: Mapping[str, Any] | None, owner: Mapping[str, Any] | None) -> dict[str, Any]:
+    told = {name: value for name, value in (document_part(document) or {}).items() if name not in _UNSTEADY}
+    side: dict[str, Any] = {"document": told or None}
+    if owner is not None:
+        side["volume"] = owner_part(owner)
+    return side
+
+
+def redact(text: str, secrets: Iterable[str | None]) -> str:
+    """Take secrets out of a text that is about to be shown.
+
+    No message of the kit carries one. This is for texts that come from elsewhere, such as an exception of a library.
+    """
+    for secret in sorted({secret for secret in secrets if secret}, key=len, reverse=True):
+        text = text.replace(secret, "[secret]")
+    return text

@@ -1,0 +1,70 @@
+"""The action ``oauth_token``: decides on the Docker host, asks a person on the controller, pushes on stdin."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ansible.module_utils  # type: ignore[import-untyped]
+from ansible.errors import AnsibleError  # type: ignore[import-untyped]
+from ansible.utils.display import Display  # type: ignore[import-untyped]
+
+if TYPE_CHECKING:
+    from module_utils.token_keeper_helper import arguments
+    from module_utils.token_keeper_helper.controller import HelperAction, package_missing, use_own_package
+    from module_utils.token_keeper_helper.failure import ModuleFailure
+    from module_utils.token_keeper_helper.frontend import concluded
+else:
+    # Ansible finds a project's module_utils for modules only; this is the same folder, under the same name
+    _SHARED = str(Path(__file__).resolve().parents[2] / "module_utils")
+    if _SHARED not in ansible.module_utils.__path__:
+        ansible.module_utils.__path__.append(_SHARED)
+    from ansible.module_utils.token_keeper_helper import arguments
+    from ansible.module_utils.token_keeper_helper.controller import HelperAction, package_missing, use_own_package
+    from ansible.module_utils.token_keeper_helper.failure import ModuleFailure
+    from ansible.module_utils.token_keeper_helper.frontend import concluded
+
+
+class ActionModule(HelperAction):
+    """Makes sure that a volume holds a token; there is no module to run on the host."""
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Run the task and return its result, which holds no secret."""
+        super().run(tmp, task_vars)
+        return concluded(self._bring_about, check_mode=self._task.check_mode)
+
+    def _bring_about(self) -> dict[str, Any]:
+        parameters = self.parameters(arguments.OAUTH_TOKEN, arguments.OAUTH_TOKEN_CONSTRAINTS)
+        helper = arguments.helper_of(parameters, self.run_on_host)
+        use_own_package()
+        try:
+            # imported here because it needs the path that was just set, and a message if it isn't there
+            if TYPE_CHECKING:
+                from module_utils.token_keeper_helper import consenting  # noqa: PLC0415
+            else:
+                from ansible.module_utils.token_keeper_helper import consenting  # noqa: PLC0415
+        except ImportError as error:
+            raise package_missing(error) from None
+        return consenting.settle(
+            parameters,
+            self._client_secrets(parameters),
+            helper,
+            Display().display,
+            check_mode=self._task.check_mode,
+        )
+
+    def _client_secrets(self, parameters: dict[str, Any]) -> tuple[Any, str]:
+        """Return the client's JSON and where it came from; an encrypted file is decrypted in memory only."""
+        name = parameters["client_secrets_file"]
+        if not name:
+            return parameters["client_secrets"], "the option client_secrets"
+        try:
+            path = self._find_needle("files", name)
+            return self._loader.get_text_file_contents(path), str(path)
+        except AnsibleError as error:
+            raise ModuleFailure(
+                "ConsentError",
+                "ClientSecretsUnreadable",
+                f"the client secrets cannot be read from {name}: {error.message}",
+                "correct client_secrets_file, a path on the controller, or give the vault password that it needs",
+            ) from None
