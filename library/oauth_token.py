@@ -200,7 +200,7 @@ before:
   description: Facts of the document before, C(null) if there was none.
   returned: success
   type: dict
-  sample: {"state": missing, "reason": NoDocument, "message": "there is no token in /app/tokens/token.json"}
+  sample: null
 after:
   description: Facts of the document afterwards; in check mode those that are known in advance.
   returned: success

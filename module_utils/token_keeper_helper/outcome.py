@@ -37,16 +37,17 @@ class Outcome:
 
     def as_result(self) -> dict[str, Any]:
         """Return the outcome as a task's result."""
+        before, after = _there(self.before), _there(self.after)
         result = {
             "changed": self.changed,
             "reason": self.reason,
             "generation": self.generation,
-            "before": rendering.document_part(self.before),
-            "after": rendering.document_part(self.after),
+            "before": rendering.document_part(before),
+            "after": rendering.document_part(after),
             "diff": rendering.diff(
                 self.header,
-                self.before,
-                self.after,
+                before,
+                after,
                 owner_before=self.owner_before,
                 owner_after=self.owner_after,
             ),
@@ -55,3 +56,8 @@ class Outcome:
         if self.owner_after is not None:
             result["volume"] = rendering.owner_part(self.owner_after)
         return result
+
+
+def _there(document: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """Return the facts of a document, ``None`` for facts that say that there is none."""
+    return None if document is None or document.get("state") == "missing" else document
