@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import redis
+
 from token_keeper import Snapshot, TokenDocument, TokenKeeperError, fingerprint
 
 ACCESS_TOKEN = "canary-access-token-6f1c"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 from collections.abc import Iterator
@@ -9,10 +10,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import redis
+from fastapi.testclient import TestClient
+from kombu.exceptions import OperationalError
+from stack_parts import ACCESS_TOKEN, CLIENT_SECRET, REFRESH_TOKEN, FakeStore, RedisServer
+
 from calendar_assistant.api import create_app
 from calendar_assistant.settings import Settings
-from stack_parts import ACCESS_TOKEN, CLIENT_SECRET, REFRESH_TOKEN, FakeStore, RedisServer
-from fastapi.testclient import TestClient
 from token_keeper import TokenStore
 from token_keeper.errors import ProviderUnavailable, ReauthRequired, TokenMissing
 
@@ -67,8 +70,6 @@ def test_unready_names_each_reason(fake_store: FakeStore, away: str) -> None:
 
 
 def test_unready_when_the_token_is_over(client: TestClient, fake_store: FakeStore) -> None:
-    import dataclasses
-
     fake_store.document = dataclasses.replace(fake_store.document, expiry=datetime.now(UTC) - timedelta(seconds=1))
     answer = client.get("/api/v1/health/ready")
     assert answer.status_code == 503
@@ -149,8 +150,6 @@ def test_redis_away_is_told_soon(fake_store: FakeStore, away: str) -> None:
 def test_a_request_that_cannot_be_queued_is_withdrawn(
     client: TestClient, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from kombu.exceptions import OperationalError
-
     def refuse(*_: object, **__: object) -> None:
         raise OperationalError("gone")
 

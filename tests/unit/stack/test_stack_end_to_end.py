@@ -18,8 +18,9 @@ from typing import Any
 
 import httpx
 import pytest
-from sandbox_provider.testing import Sandbox, running_sandbox
 from stack_parts import RedisServer
+
+from sandbox_provider.testing import Sandbox, running_sandbox
 from token_keeper import TokenDocument, TokenStore
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -6,6 +6,7 @@ import uuid
 from datetime import UTC, datetime, timedelta
 
 import pytest
+
 from calendar_assistant.calendar_client import CalendarEvent, event_id
 from calendar_assistant.event_draft import EventDraft
 from calendar_assistant.event_job import MAX_ATTEMPTS, Job, backoff, run
@@ -19,12 +20,18 @@ DRAFT = EventDraft(title="Team sync", start=LATER, end=LATER + timedelta(hours=1
 AWAY = Failure("ProviderUnavailable", "NoAnswer", "the provider does not answer", retry_after=2.0)
 
 
-class Records(dict[str, EventRecord]):
-    def get(self, task_id: str) -> EventRecord | None:  # type: ignore[override]
-        return self[task_id] if task_id in self else None
+class Records:
+    def __init__(self, *records: EventRecord) -> None:
+        self._records = {record.id: record for record in records}
+
+    def __getitem__(self, task_id: str) -> EventRecord:
+        return self._records[task_id]
+
+    def get(self, task_id: str) -> EventRecord | None:
+        return self._records.get(task_id)
 
     def save(self, record: EventRecord) -> None:
-        self[record.id] = record
+        self._records[record.id] = record
 
 
 class Calendar:
@@ -53,7 +60,7 @@ class Reader:
 
 @pytest.fixture
 def records() -> Records:
-    return Records({TASK: EventRecord.accepted(TASK)})
+    return Records(EventRecord.accepted(TASK))
 
 
 def test_done(records: Records) -> None:

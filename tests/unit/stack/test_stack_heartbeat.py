@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 import redis
+from stack_parts import ACCESS_TOKEN, FakeStore, RedisServer
+
 from calendar_assistant.healthcheck import main as healthcheck
 from calendar_assistant.heartbeat import LIFE, PREFIX, Heartbeat
-from stack_parts import ACCESS_TOKEN, FakeStore, RedisServer
 from token_keeper import fingerprint
 from token_keeper.errors import TokenMissing
 
@@ -53,7 +54,7 @@ def test_a_process_that_dies_drops_off_the_list(fake_store: FakeStore, redis_url
     heartbeat.start()
     wait_for(lambda: len(beats(redis_url)) == 1)
     with redis.Redis.from_url(redis_url) as client:
-        assert 0 < client.pttl(next(client.scan_iter(f"{PREFIX}*"))) <= LIFE * 1000  # type: ignore[operator]
+        assert 0 < client.pttl(next(client.scan_iter(f"{PREFIX}*"))) <= LIFE * 1000
     heartbeat.stop()
 
 

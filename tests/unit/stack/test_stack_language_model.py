@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
+
 from calendar_assistant.event_reader import make_reader
 from calendar_assistant.language_model import LanguageModel
 

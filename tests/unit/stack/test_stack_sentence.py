@@ -6,11 +6,12 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
 from calendar_assistant.event_draft import EventDraft
 from calendar_assistant.failures import Failure
 from calendar_assistant.sentence import draft_from_sentence
-from hypothesis import example, given
-from hypothesis import strategies as st
 
 BERLIN = ZoneInfo("Europe/Berlin")
 MONDAY = datetime(2026, 11, 23, 9, 15, tzinfo=BERLIN)
@@ -140,10 +141,28 @@ def test_tomorrow_is_tomorrow_where_the_speaker_is() -> None:
 
 
 _PIECES = st.sampled_from(
-    "tomorrow|at|on|from|to|in|for|next|Friday|3pm|25:00|14:00|9-10am|two hours|an hour|3 December|30.2.|2026-12-01T08:00Z"
-    "|UTC|+99:99|noon|-|9999|week|weeks|May|the|day after tomorrow|Sync|1h99|0 min|a half|and|Foo/Bar|2|999 days".split(
-        "|"
-    )
+    [
+        *(
+            "tomorrow",
+            "today",
+            "at",
+            "on",
+            "from",
+            "to",
+            "in",
+            "for",
+            "next",
+            "the",
+            "and",
+            "-",
+            "a half",
+            "May",
+            "Sync",
+        ),
+        *("Friday", "3 December", "30.2.", "2026-12-01T08:00Z", "day after tomorrow", "week", "weeks", "999 days"),
+        *("3pm", "25:00", "14:00", "9-10am", "noon", "2", "9999", "two hours", "an hour", "1h99", "0 min"),
+        *("UTC", "+99:99", "Foo/Bar"),
+    ]
 )
 
 

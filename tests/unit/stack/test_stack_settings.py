@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from calendar_assistant.settings import Settings
 from pydantic import ValidationError
+
+from calendar_assistant.settings import Settings
 
 
 def test_empty_variables_mean_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
