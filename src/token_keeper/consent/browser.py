@@ -24,7 +24,7 @@ def opener(command: str | None = None) -> Opener:
 
     def open_address(url: str) -> bool:
         try:
-            if command is not None:
+            if command:
                 return _named(command).open(url)
             if os.environ.get("BROWSER"):
                 return webbrowser.open(url)

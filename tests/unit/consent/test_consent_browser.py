@@ -46,11 +46,14 @@ def test_command_without_a_place_for_the_address(recorder: tuple[Path, Callable[
     assert read() == f"{URL}\n"
 
 
-def test_browser_variable(recorder: tuple[Path, Callable[[], str]], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("command", [None, ""])
+def test_browser_variable(
+    recorder: tuple[Path, Callable[[], str]], monkeypatch: pytest.MonkeyPatch, command: str | None
+) -> None:
     script, read = recorder
     monkeypatch.setenv("BROWSER", f"{script} %s")
 
-    assert opener()(URL)
+    assert opener(command)(URL)
     assert read() == f"{URL}\n"
 
 
