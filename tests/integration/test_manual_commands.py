@@ -1,0 +1,234 @@
+"""The manual way of looking after the token: each of its commands, and what takes its place.
+
+`docs/manual-commands.md` has a row for each test here; the last test holds the two against each other.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import stat
+import subprocess
+import threading
+from typing import Any
+
+import pytest
+import requests
+from deployment import ROOT, Deployment, Run, docker, eventually, run
+
+pytestmark = pytest.mark.engine
+
+DOCUMENT_FIELDS = {"token", "refresh_token", "token_uri", "client_id", "client_secret", "scopes", "expiry"}
+
+
+def shell(deployment: Deployment, command: str) -> Run:
+    """Run a manual command as a person would, in the project's folder."""
+    return run(["sh", "-c", command], cwd=deployment.project_dir, environment=deployment.environment())
+
+
+def document(deployment: Deployment) -> dict[str, Any]:
+    """Return the document as stock code reads it."""
+    said = shell(deployment, "docker compose exec -T api cat /app/tokens/token.json").succeeded()
+    found: dict[str, Any] = json.loads(said.output)
+    return found
+
+
+def use(deployment: Deployment) -> None:
+    """Have the application use the token against the calendar."""
+    deployment.get(f"{deployment.api}/calendar/calendars")
+
+
+def test_site_obtains_the_token(deployment: Deployment) -> None:
+    assert deployment.counters()["exchanges"]["authorization_code"] >= 1
+    assert document(deployment).keys() >= DOCUMENT_FIELDS
+
+
+def test_site_pushes_into_the_volume(deployment: Deployment) -> None:
+    listing = docker("exec", deployment.container("api"), "stat", "-c", "%a %u:%g", "/app/tokens/token.json")
+    assert listing.split() == ["600", "999:999"]
+
+
+def test_site_starts_the_stack(deployment: Deployment) -> None:
+    services = shell(deployment, "docker compose ps --services --status running").succeeded().output.split()
+    assert set(services) == {"api", "celery", "redis"}
+
+
+def test_view_the_token(deployment: Deployment) -> None:
+    secrets = document(deployment)
+    shown = shell(deployment, "docker compose exec -T api token-keeper show").succeeded()
+    assert secrets["token_uri"] in shown.output
+    for name in ("token", "refresh_token", "client_secret"):
+        assert secrets[name] not in shown.output
+
+
+def test_copy_the_token_out(deployment: Deployment) -> None:
+    backup = deployment.state_home / "backup-token.json"
+    command = f"docker compose exec -T api cat /app/tokens/token.json > {backup}"
+    try:
+        shell(deployment, command).succeeded()
+        assert json.loads(backup.read_text()) == document(deployment)
+    finally:
+        backup.unlink()
+
+
+def test_replace_the_token(deployment: Deployment) -> None:
+    before = deployment.status()["generation"]
+    new = json.dumps({**document(deployment), "account": "somebody@example.com"})
+    push = ["docker", "compose", "exec", "-T", "api", "token-keeper", "push", "--json", "--expect"]
+
+    def pushed(expect: int) -> dict[str, Any]:
+        ended = subprocess.run(
+            [*push, str(expect)], cwd=deployment.project_dir, input=new, capture_output=True, text=True, check=False
+        )
+        found: dict[str, Any] = json.loads(ended.stdout)
+        return found
+
+    assert pushed(before + 7)["error"]["type"] == "Conflict"
+    assert pushed(before)["generation"] == before + 1
+    assert document(deployment)["account"] == "somebody@example.com"
+    use(deployment)
+
+
+def test_tee_is_mended(deployment: Deployment) -> None:
+    before = document(deployment)
+    shell(deployment, """echo '{"new": "token"}' | docker compose exec -T api tee /app/tokens/token.json""").succeeded()
+    use(deployment)
+    assert document(deployment) == before
+
+
+def test_volume_is_listed(deployment: Deployment) -> None:
+    assert deployment.volume in shell(deployment, "docker volume ls | grep token_data").succeeded().output
+
+
+def test_emptied_by_hand_is_mended(deployment: Deployment) -> None:
+    before = document(deployment)
+    shell(deployment, """docker compose exec -T api sh -c 'echo "" > /app/tokens/token.json'""").succeeded()
+    use(deployment)
+    assert document(deployment) == before
+
+
+def test_clear_the_token(deployment: Deployment) -> None:
+    kept = document(deployment)
+    shell(deployment, "docker compose exec -T api token-keeper clear").succeeded()
+    try:
+        gone = shell(deployment, "docker compose exec -T api token-keeper show --json")
+        assert json.loads(gone.output)["error"]["type"] == "TokenMissing"
+    finally:
+        subprocess.run(
+            ["docker", "compose", "exec", "-T", "api", "token-keeper", "push", "--force"],
+            cwd=deployment.project_dir,
+            input=json.dumps(kept),
+            text=True,
+            stdout=subprocess.DEVNULL,
+            check=True,
+        )
+    use(deployment)
+
+
+def test_regenerate_after_clear(deployment: Deployment) -> None:
+    consents = deployment.counters()["exchanges"]["authorization_code"]
+    shell(deployment, "docker compose exec -T api token-keeper clear").succeeded()
+    deployment.playbook("site.yml").succeeded()
+    assert deployment.counters()["exchanges"]["authorization_code"] == consents + 1
+    use(deployment)
+
+
+def test_which_containers_see_the_token(deployment: Deployment) -> None:
+    listings = {
+        shell(deployment, f"docker compose exec -T {target} ls -la /app/tokens/token.json").succeeded().output
+        for target in ("api", "celery", "--index 2 celery")
+    }
+    assert len(listings) == 1
+    report = deployment.playbook("playbooks/verify.yml", "-e", "mode=observe").succeeded()
+    for name in deployment.consumers():
+        assert name in report.output
+
+
+def test_restart_keeps_the_token(deployment: Deployment) -> None:
+    before = document(deployment)
+    shell(deployment, "docker compose restart").succeeded()
+    eventually(lambda: _ready(deployment), within=90, what="the api is ready again")
+    use(deployment)
+    assert document(deployment) == before
+
+
+def _ready(deployment: Deployment) -> bool:
+    try:
+        return requests.get(f"{deployment.api}/health/ready", timeout=5).ok
+    except requests.ConnectionError:
+        return False
+
+
+def test_volume_is_mounted_as_a_directory(deployment: Deployment) -> None:
+    for name in deployment.consumers():
+        mounts = json.loads(docker("inspect", "--format", "{{json .Mounts}}", name))
+        tokens = [mount for mount in mounts if mount["Destination"] == "/app/tokens"]
+        assert [(mount["Type"], mount["Name"]) for mount in tokens] == [("volume", deployment.volume)]
+        assert not [mount for mount in mounts if mount["Type"] == "bind"]
+
+
+def test_any_container_can_refresh(deployment: Deployment) -> None:
+    for name in deployment.consumers():
+        before, exchanges = deployment.status()["generation"], deployment.exchanges()
+        docker("exec", name, "token-keeper", "refresh", "--force", "--json")
+        assert deployment.status()["generation"] == before + 1
+        assert deployment.exchanges() == exchanges + 1
+
+
+def test_refresh_is_seen_at_once(deployment: Deployment) -> None:
+    docker("exec", deployment.container("celery"), "token-keeper", "refresh", "--force", "--json")
+    seen = {docker("exec", name, "sha256sum", "/app/tokens/token.json") for name in deployment.consumers()}
+    assert len(seen) == 1
+
+
+def test_token_is_private(deployment: Deployment) -> None:
+    mode = docker("exec", deployment.container("api"), "stat", "-c", "%a", "/app/tokens").strip()
+    assert stat.S_IMODE(int(mode, 8)) == 0o700
+    refused = run(["docker", "exec", "-u", "1234", deployment.container("api"), "cat", "/app/tokens/token.json"])
+    assert refused.code != 0
+    assert "Permission denied" in refused.output
+
+
+def test_reader_never_sees_a_torn_document(deployment: Deployment) -> None:
+    reader = (
+        "import json\n"
+        "for _ in range(20000):\n"
+        "    with open('/app/tokens/token.json') as file: json.load(file)['token']\n"
+        "print('whole')"
+    )
+    said: list[str] = []
+    thread = threading.Thread(
+        target=lambda: said.append(docker("exec", deployment.container("celery", 2), "python", "-c", reader))
+    )
+    thread.start()
+    for _ in range(5):
+        docker("exec", deployment.container("api"), "token-keeper", "refresh", "--force")
+    thread.join(timeout=60)
+    assert said == ["whole\n"]
+
+
+def test_burst_makes_one_exchange(deployment: Deployment) -> None:
+    """Two containers refresh at the same moment: the second one finds what the first one has brought."""
+    expired = json.dumps({**document(deployment), "token": None, "expiry": "2020-01-01T00:00:00Z"})
+    subprocess.run(
+        ["docker", "compose", "exec", "-T", "api", "token-keeper", "push", "--force"],
+        cwd=deployment.project_dir,
+        input=expired,
+        text=True,
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
+    exchanges = deployment.exchanges()
+    racers = [
+        subprocess.Popen(["docker", "exec", name, "token-keeper", "refresh"], stdout=subprocess.DEVNULL)
+        for name in deployment.consumers()
+    ]
+    assert [racer.wait(timeout=60) for racer in racers] == [0, 0, 0]
+    assert deployment.exchanges() == exchanges + 1
+
+
+def test_the_page_has_a_row_for_each_test() -> None:
+    page = (ROOT / "docs" / "manual-commands.md").read_text()
+    named = set(re.findall(r"`(test_\w+)`", page))
+    here = {name for name in globals() if name.startswith("test_")} - {"test_the_page_has_a_row_for_each_test"}
+    assert named == here
