@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import socket
 import sqlite3
 import sys
+import threading
 from pathlib import Path
 
 from sandbox_provider.server import listen, serve
@@ -29,7 +31,12 @@ def main() -> int:
         default=os.environ.get("SANDBOX_PUBLIC_URL") or None,
         help="address for browsers (default: $SANDBOX_PUBLIC_URL or http://127.0.0.1:PORT)",
     )
+    parser.add_argument(
+        "--until-eof", action="store_true", help="end with standard input, so as not to outlive whoever holds it"
+    )
     options = parser.parse_args()
+    if options.until_eof:
+        threading.Thread(target=_end_with_stdin, daemon=True).start()
     try:
         listener = listen(options.host, options.port) if options.fd is None else socket.socket(fileno=options.fd)
     except (OSError, OverflowError) as error:
@@ -41,6 +48,13 @@ def main() -> int:
         sys.stderr.write(f"can't use the storage in {options.data}: {error}; choose another --data\n")
         return 1
     return 0
+
+
+def _end_with_stdin() -> None:
+    # not through sys.stdin: a thread that waits in its lock breaks the end of the interpreter
+    while os.read(0, 4096):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":

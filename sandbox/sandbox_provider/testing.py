@@ -207,12 +207,13 @@ class Sandbox:
         return result
 
     def _spawn(self, listener: socket.socket) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "sandbox_provider", "--fd", str(listener.fileno()), "--data", str(self.data)]
+        command = [sys.executable, "-m", "sandbox_provider", "--until-eof"]
+        command += ["--fd", str(listener.fileno()), "--data", str(self.data)]
         environment = os.environ | {"PYTHONPATH": str(_PACKAGE_PARENT), "SANDBOX_PUBLIC_URL": self.url}
         with self._log.open("ab") as log:
             # the socket listens already: what is sent before the process is ready waits for it
             return subprocess.Popen(  # noqa: S603 - our own module
-                command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                command, env=environment, stdin=subprocess.PIPE, stdout=log, stderr=log,
                 pass_fds=[listener.fileno()],
             )  # fmt: skip
 
@@ -232,13 +233,14 @@ class Sandbox:
         process, self._process = self._process, None
         if process is None:
             return
-        process.send_signal(number)
-        try:
-            process.wait(_STOP_TIMEOUT)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            raise
+        # leaving the block closes its standard input and waits for it
+        with process:
+            process.send_signal(number)
+            try:
+                process.wait(_STOP_TIMEOUT)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
 
 
 @contextmanager

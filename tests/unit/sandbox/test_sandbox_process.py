@@ -181,6 +181,24 @@ def test_the_helper_s_document(sandbox: Sandbox) -> None:
     assert document["client_secret"] not in repr(sandbox.client)
 
 
+def test_it_does_not_outlive_a_test_run_that_is_killed() -> None:
+    script = (
+        "import time; from sandbox_provider.testing import running_sandbox\n"
+        "with running_sandbox() as sandbox: print(sandbox.url, flush=True); time.sleep(600)"
+    )
+    environment = os.environ | {"PYTHONPATH": str(PERSON.parents[1])}
+    with subprocess.Popen([sys.executable, "-c", script], env=environment, stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdout
+        url = run.stdout.readline().strip()
+        assert requests.get(f"{url}/healthz", timeout=30).ok
+        run.kill()
+    deadline = time.monotonic() + 10
+    with pytest.raises(requests.ConnectionError):
+        while time.monotonic() < deadline:
+            requests.get(f"{url}/healthz", timeout=30)
+            time.sleep(0.02)
+
+
 def test_a_port_in_use() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         result = provider("--port", str(taken.getsockname()[1]), "--data", "/nonexistent")
