@@ -49,7 +49,7 @@ class StoreCredentials(google.oauth2.credentials.Credentials):
         """
         del request  # the store has a transport of its own: one attempt, journalled
         try:
-            if self.expired or self.token is None:
+            if self.token is None:
                 self._store.access_token()
             else:
                 self._store.refresh(rejected=self.token)
@@ -82,6 +82,10 @@ class StoreCredentials(google.oauth2.credentials.Credentials):
     def _take(self) -> None:
         document = self._store.read()
         self.token, self.expiry = document.token, _naive(document.expiry)
+
+    def _make_copy(self) -> StoreCredentials:
+        """Return what google-auth's ``with_quota_project`` and its like start from."""
+        return type(self)(self._store)
 
     def __getstate__(self) -> dict[str, Any]:
         """Refuse to be pickled: a token must not travel in a message or a cache."""

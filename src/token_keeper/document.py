@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import urllib.parse
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -92,8 +93,7 @@ class TokenDocument:
             if not (isinstance(value, str) and value.isprintable()):
                 raise _corrupt(where, "FieldInvalid", f"has a {name} that is not a line of text")
             texts[name] = value
-        if not texts["token_uri"].startswith(("https://", "http://")):
-            raise _corrupt(where, "FieldInvalid", "has a token_uri that is not an http(s) address")
+        _judge_address(texts["token_uri"], where)
         return cls(
             token=texts["token"] or None,
             refresh_token=texts["refresh_token"],
@@ -186,12 +186,25 @@ def _corrupt(where: str, reason: str, what: str) -> TokenCorrupt:
     return TokenCorrupt(f"{where} {what}", reason=reason, remedy=_REMEDY)
 
 
+def _judge_address(token_uri: str, where: str) -> None:
+    try:
+        parts = urllib.parse.urlsplit(token_uri)
+        named = parts.scheme in {"https", "http"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a bracket that is not closed, a port that is no number
+        named = False
+    if not named or " " in token_uri:
+        raise _corrupt(where, "FieldInvalid", "has a token_uri that is not an http(s) address")
+    if parts.username is not None or parts.password is not None:
+        # the address is shown as it is, in status and in messages
+        raise _corrupt(where, "FieldInvalid", "has a token_uri with a user name or a password in it")
+
+
 def _scopes(value: object, where: str) -> tuple[str, ...]:
     if value is None:
         return ()
     if isinstance(value, str):
         value = value.split()
-    if not isinstance(value, list) or not all(isinstance(scope, str) and scope for scope in value):
+    if not isinstance(value, list) or not all(isinstance(s, str) and s and s.isprintable() for s in value):
         raise _corrupt(where, "FieldInvalid", "has scopes that are not a list of texts")
     return tuple(value)
 
@@ -201,7 +214,9 @@ def _expiry(value: object, where: str) -> datetime | None:
         return None
     try:
         moment = datetime.fromisoformat(value if isinstance(value, str) else "")
-        # google-auth writes naive UTC with a Z behind it; some tools leave the Z out
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        # google-auth writes naive UTC with a Z behind it; some tools leave the Z out. It drops the fraction itself when
+        # it reads a document.
+        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        return moment.replace(microsecond=0)
     except (ValueError, OverflowError):
         raise _corrupt(where, "FieldInvalid", "has an expiry that is not an ISO 8601 time") from None

@@ -39,7 +39,7 @@ class Events:
             **facts,
         }
         with contextlib.suppress(OSError, StorageError, TokenCorrupt):
-            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
             descriptor = os.open(self._volume.events_name, flags, 0o600, dir_fd=directory)
             try:
                 if os.geteuid() == 0:
@@ -50,16 +50,17 @@ class Events:
             finally:
                 os.close(descriptor)
             if full:
-                kept = self.newest(_KEPT_LINES)
-                text = "".join(json.dumps(event) + "\n" for event in kept)
-                self._volume.replace(directory, self._volume.events_name, text.encode())
+                lines = [json.dumps(event) + "\n" for event in self.newest(_KEPT_LINES)]
+                while sum(map(len, lines)) > _MAX_BYTES // 2:  # long lines: else the next event would do it all again
+                    del lines[: len(lines) // 2 + 1]
+                self._volume.replace(directory, self._volume.events_name, "".join(lines).encode())
 
     def newest(self, count: int) -> list[dict[str, Any]]:
         """Return the newest events, oldest first; broken lines are left out."""
         found = self._volume.read(self._volume.events_name, limit=2 * _MAX_BYTES)
         events: deque[dict[str, Any]] = deque(maxlen=count)
         for line in (found[0] if found else b"").splitlines():
-            with contextlib.suppress(ValueError):
+            with contextlib.suppress(ValueError, RecursionError):
                 event = json.loads(line)
                 if isinstance(event, dict):
                     events.append(event)

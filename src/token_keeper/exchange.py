@@ -10,20 +10,24 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import json
+import re
+import ssl
 import threading
 import time
 import urllib.parse
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from token_keeper.errors import (
     ClientRejected,
     PolicyDenied,
     ProviderUnavailable,
     ReauthRequired,
-    TokenKeeperError,
 )
+
+if TYPE_CHECKING:
+    import requests
 
 DEADLINE: Final = 8.0
 """Seconds that one exchange may take in all, from name resolution to the last byte of the reply."""
@@ -32,6 +36,22 @@ _MAX_RETRY_AFTER: Final = 3600.0
 _POLICY: Final = {"admin_policy_enforced", "org_internal", "access_denied", "unauthorized_client"}
 _RAPT: Final = {"invalid_rapt", "rapt_required"}
 _TRANSIENT: Final = {"server_error", "temporarily_unavailable", "internal_failure", "slow_down", "rate_limit_exceeded"}
+_HANDSHAKE: Final = {
+    "WRONG_VERSION_NUMBER",
+    "HTTP_REQUEST",
+    "UNKNOWN_PROTOCOL",
+    "UNSUPPORTED_PROTOCOL",
+    "NO_PROTOCOLS_AVAILABLE",
+    "PACKET_LENGTH_TOO_LONG",
+    "SSLV3_ALERT_HANDSHAKE_FAILURE",
+    "TLSV1_ALERT_PROTOCOL_VERSION",
+    "TLSV1_UNRECOGNIZED_NAME",
+    "DH_KEY_TOO_SMALL",
+}
+_MAX_BODY: Final = 1_048_576
+_LATEST: Final = 10
+"""Deadlines after which a reply that still trickles is not read on, long after everybody stopped waiting for it."""
+
 _LATER: Final = "nothing has to be done: the next attempt follows by itself; if it lasts, look at the provider's status"
 
 
@@ -82,20 +102,17 @@ def request_token(
         PolicyDenied: a policy of the provider's administrator, or a grant type the client may not use.
         ProviderUnavailable: no usable answer; ``outcome_known`` tells whether the exchange may have happened.
     """
-    _import_transport()  # before the clock starts: on a busy machine it takes a while
-    attempt = _Attempt(token_uri, form, deadline, on_reply)
-    thread = threading.Thread(target=attempt.run, name="token-exchange", daemon=True)
-    thread.start()
-    thread.join(deadline)
-    if attempt.received.is_set():
-        thread.join()  # the reply is here and is being saved, which ends by itself
-    if thread.is_alive():
-        raise _no_reply(token_uri, f"gave no complete reply within {deadline:g} s")
-    if attempt.error is not None:
-        raise attempt.error
-    if attempt.reply is None:
-        raise TokenKeeperError("the exchange ended without a reply")
-    return attempt.reply
+    prepare()  # before the clock starts: on a busy machine it takes a while
+
+    def ask(received: threading.Event) -> TokenReply:
+        status, headers, body = _post(token_uri, form, deadline)
+        reply = _judge(token_uri, form, status, headers, body)
+        received.set()
+        if on_reply is not None:
+            on_reply(reply)
+        return reply
+
+    return _within(deadline, token_uri, ask)
 
 
 def revoke_token(revocation_uri: str, token: str, *, deadline: float = DEADLINE) -> None:
@@ -104,7 +121,9 @@ def revoke_token(revocation_uri: str, token: str, *, deadline: float = DEADLINE)
     Raises:
         ProviderUnavailable: the provider did not confirm it.
     """
-    status, headers, body = _post(revocation_uri, {"token": token}, deadline)
+    prepare()
+    form = {"token": token}
+    status, headers, body = _within(deadline, revocation_uri, lambda _: _post(revocation_uri, form, deadline))
     if status == 200 or _error_code(_decode(body)) in {"invalid_token", "invalid_grant"}:
         return
     raise ProviderUnavailable(
@@ -115,50 +134,72 @@ def revoke_token(revocation_uri: str, token: str, *, deadline: float = DEADLINE)
     )
 
 
-class _Attempt:
-    """The work of one exchange, apart from waiting for it."""
+def prepare() -> None:
+    """Import what a request needs. It takes 0.4 s, which a process that only reads need not pay."""
+    importlib.import_module("google.auth.transport.requests")
 
-    def __init__(
-        self,
-        token_uri: str,
-        form: Mapping[str, str],
-        deadline: float,
-        on_reply: Callable[[TokenReply], None] | None,
-    ) -> None:
-        self._token_uri = token_uri
-        self._form = form
-        self._deadline = deadline
-        self._on_reply = on_reply
+
+Result = TypeVar("Result")
+
+
+class _Call(Generic[Result]):
+    """A request in a thread of its own, which nobody waits for any longer than the deadline."""
+
+    def __init__(self, work: Callable[[threading.Event], Result]) -> None:
+        self._work = work
         self.received = threading.Event()
-        self.reply: TokenReply | None = None
+        self.results: list[Result] = []
         self.error: BaseException | None = None
 
     def run(self) -> None:
         try:
-            status, headers, body = _post(self._token_uri, self._form, self._deadline)
-            reply = _judge(self._token_uri, status, headers, body)
-            self.received.set()
-            if self._on_reply is not None:
-                self._on_reply(reply)
-            self.reply = reply
+            self.results.append(self._work(self.received))
         except BaseException as error:  # handed to the waiting thread, which raises it
             self.error = error
 
 
-def _import_transport() -> None:
-    """Import what an exchange needs; it takes 0.4 s, which a process that only reads need not pay."""
-    importlib.import_module("google.auth.transport.requests")
+def _within(deadline: float, url: str, work: Callable[[threading.Event], Result]) -> Result:
+    call = _Call(work)
+    thread = threading.Thread(target=call.run, name="token-exchange", daemon=True)
+    end = time.monotonic() + deadline
+    try:
+        thread.start()
+    except RuntimeError as error:
+        raise ProviderUnavailable(
+            f"{_where(url)} was not asked: {error}",
+            reason="NoThread",
+            remedy="raise the container's limit of processes (pids), or let the process finish its own shutdown",
+        ) from error
+    try:
+        _wait(thread, call.received, end)
+    except BaseException:
+        # A signal's exception, such as a worker's soft time limit. The request is on its way, and what the provider
+        # answers has to be kept before anybody lets go of the lock.
+        _wait(thread, call.received, end)
+        raise
+    if thread.is_alive():
+        raise _no_reply(url, f"gave no complete reply within {deadline:g} s")
+    if call.error is not None:
+        raise call.error
+    return call.results[0]
+
+
+def _wait(thread: threading.Thread, received: threading.Event, end: float) -> None:
+    thread.join(max(end - time.monotonic(), 0.0))
+    if received.is_set():
+        thread.join()  # the reply is here and is being saved, which ends by itself
 
 
 def _post(url: str, form: Mapping[str, str], deadline: float) -> tuple[int, Mapping[str, str], bytes]:
-    import google.auth.exceptions  # noqa: PLC0415
     import google.auth.transport.requests  # noqa: PLC0415
     import requests  # noqa: PLC0415
 
     with requests.Session() as session:
+        responses: list[requests.Response] = []
+        session.hooks["response"].append(lambda response, *_, **__: responses.append(response))
         transport = google.auth.transport.requests.Request(session)
         try:
-            response = transport(
+            transport(
                 url,
                 method="POST",
                 body=urllib.parse.urlencode(form).encode(),
@@ -166,14 +207,31 @@ def _post(url: str, form: Mapping[str, str], deadline: float) -> tuple[int, Mapp
                 timeout=deadline,
                 # a redirect would carry the refresh token to an address nobody vouched for
                 allow_redirects=False,
+                stream=True,
             )
-        except google.auth.exceptions.TransportError as error:
-            # the library's exception may quote the request; its kind is all that is told
+            response = responses[-1]
+            body = _body(url, response, time.monotonic() + _LATEST * deadline)
+        except ProviderUnavailable:
+            raise
+        except Exception as error:
+            # whatever a transport raises may quote the request; its kind is all that is told
             raise _transport_error(url, error) from None
-        return int(response.status), dict(response.headers), bytes(response.data)
+        return response.status_code, dict(response.headers), body
+
+
+def _body(url: str, response: requests.Response, end: float) -> bytes:
+    body = bytearray()
+    for part in response.iter_content(8192):
+        body += part
+        if len(body) > _MAX_BODY:
+            raise _no_reply(url, f"sent more than {_MAX_BODY} bytes")
+        if time.monotonic() > end:
+            raise _no_reply(url, "never came to the end of its reply")
+    return bytes(body)
 
 
 def _transport_error(url: str, error: Exception) -> ProviderUnavailable:
+    import google.auth.exceptions  # noqa: PLC0415
     import requests.exceptions  # noqa: PLC0415
     import urllib3.exceptions  # noqa: PLC0415
 
@@ -186,17 +244,22 @@ def _transport_error(url: str, error: Exception) -> ProviderUnavailable:
         )
         cause = reason if isinstance(reason, BaseException) else cause.__cause__ or cause.__context__
     never_sent = (
+        google.auth.exceptions.ClientCertError,
+        google.auth.exceptions.MutualTLSChannelError,
         requests.exceptions.ConnectTimeout,
-        requests.exceptions.SSLError,
         requests.exceptions.InvalidURL,
         requests.exceptions.InvalidSchema,
         requests.exceptions.MissingSchema,
         requests.exceptions.ProxyError,
         urllib3.exceptions.NewConnectionError,
         urllib3.exceptions.ConnectTimeoutError,
+        urllib3.exceptions.LocationValueError,
+        ssl.SSLCertVerificationError,
+        UnicodeError,  # a host name that can't be one
     )
     for kind in kinds:
-        if isinstance(kind, never_sent):
+        # TLS may break after the request went out as well; these are the ways in which it never begins
+        if isinstance(kind, never_sent) or (isinstance(kind, ssl.SSLError) and kind.reason in _HANDSHAKE):
             return ProviderUnavailable(
                 f"{_where(url)} cannot be reached ({type(kind).__name__})",
                 reason="Unreachable",
@@ -209,16 +272,16 @@ def _no_reply(url: str, what: str) -> ProviderUnavailable:
     return ProviderUnavailable(f"{_where(url)} {what}", reason="NoReply", remedy=_LATER, outcome_known=False)
 
 
-def _judge(url: str, status: int, headers: Mapping[str, str], body: bytes) -> TokenReply:
+def _judge(url: str, form: Mapping[str, str], status: int, headers: Mapping[str, str], body: bytes) -> TokenReply:
     now = time.time()
     fields = _decode(body)
-    if status == 200:
+    if 200 <= status < 300:
         return _reply(url, fields, headers, now)
     code = _error_code(fields)
-    said = f"{_where(url)} answered {status}" + (f" {code}" if code else "")
+    said = f"{_where(url)} answered {status}" + (f" {_redacted(code, form)}" if code else "")
     description = fields.get("error_description") if isinstance(fields, dict) else None
     if isinstance(description, str) and description.isprintable():
-        said += f": {description[:200]}"
+        said += f": {_redacted(description, form)[:200]}"
     if status >= 500 or status in {408, 429} or code in _TRANSIENT:
         raise ProviderUnavailable(
             said,
@@ -247,8 +310,8 @@ def _reply(url: str, fields: object, headers: Mapping[str, str], now: float) -> 
     # a 200 that can't be read may well have been a successful exchange: its outcome is not known
     if not isinstance(fields, dict):
         raise _no_reply(url, "answered 200, but not with a JSON object")
-    access_token = fields.get("access_token")
-    if not isinstance(access_token, str) or not access_token:
+    access_token = _text(fields.get("access_token"))
+    if access_token is None:
         raise _no_reply(url, "answered 200 without an access_token")
     token_type = fields.get("token_type", "Bearer")
     if not isinstance(token_type, str) or token_type.lower() != "bearer":
@@ -258,7 +321,7 @@ def _reply(url: str, fields: object, headers: Mapping[str, str], now: float) -> 
         access_token=access_token,
         refresh_token=_text(fields.get("refresh_token")),
         expires_in=_seconds(fields.get("expires_in")),
-        scope=tuple(scope.split()) if isinstance(scope, str) else None,
+        scope=tuple(scope.split()) if isinstance(scope, str) and scope.isprintable() and scope.split() else None,
         id_token=_text(fields.get("id_token")),
         refresh_token_expires_in=_seconds(fields.get("refresh_token_expires_in")),
         received_at=now,
@@ -279,17 +342,26 @@ def _error_code(fields: Any) -> str:
     return code[:60] if isinstance(code, str) and code.isascii() and code.isprintable() else ""
 
 
+def _redacted(text: str, form: Mapping[str, str]) -> str:
+    """Take out what a provider quotes of the request: all but the grant's type is secret or personal."""
+    for name, value in form.items():
+        if name != "grant_type" and value:
+            text = text.replace(value, "***").replace(urllib.parse.quote_plus(value), "***")
+    return text
+
+
 def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
+    # a token that isn't a line of text could not be read back from the document
+    return value if isinstance(value, str) and value and value.isprintable() else None
 
 
 def _seconds(value: object) -> float | None:
     try:
         seconds = float(value) if isinstance(value, (int, float, str)) and not isinstance(value, bool) else None
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     # ten years: beyond it the arithmetic of dates overflows, and no token lives that long
-    return seconds if seconds is not None and 0 < seconds <= 315_360_000 else None
+    return max(seconds, 0.0) if seconds is not None and seconds <= 315_360_000 else None
 
 
 def _header(headers: Mapping[str, str], name: str) -> str | None:
@@ -300,11 +372,11 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
     value = _header(headers, "retry-after")
     if value is None:
         return None
-    if value.strip().isdigit():
+    if value.strip().isdecimal():
         return min(float(value), _MAX_RETRY_AFTER)
     try:
         return min(max(parsedate_to_datetime(value).timestamp() - time.time(), 0.0), _MAX_RETRY_AFTER)
-    except (ValueError, OverflowError):
+    except (ValueError, TypeError, IndexError, OverflowError):
         return None
 
 
@@ -312,15 +384,19 @@ def _http_date(headers: Mapping[str, str]) -> float | None:
     value = _header(headers, "date")
     try:
         return parsedate_to_datetime(value).timestamp() if value else None
-    except (ValueError, OverflowError):
+    except (ValueError, TypeError, IndexError, OverflowError):
         return None
 
 
 def _where(url: str) -> str:
     """Name an endpoint without what its address may carry (user info, query)."""
-    parts = urllib.parse.urlsplit(url)
-    return f"{parts.scheme}://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}{parts.path}"
+    try:
+        parts = urllib.parse.urlsplit(url)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return "an address that is none"
+    return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
 
 
 def _camel(code: str) -> str:
-    return "".join(word.capitalize() for word in code.replace("-", "_").split("_"))
+    return "".join(word.capitalize() for word in re.split(r"[^A-Za-z0-9]+", code)) or "Refused"

@@ -6,6 +6,7 @@ from it, and an earlier grant that is still alive can be gone back to.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -18,6 +19,7 @@ from token_keeper.volume import Volume
 
 _KEPT: Final = 10
 _NAME: Final = re.compile(r"[0-9a-f]{16}\.json")
+_BROKEN: Final = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -40,20 +42,20 @@ class History:
         text = json.dumps({"generation": entry.generation, "document": json.loads(entry.document.to_json())})
         with self._volume.folder(directory, self._volume.history_name) as folder:
             self._volume.replace(folder, f"{entry.grant}.json", text.encode())
-        self._prune(entry.grant)
+            self._prune(folder, entry.grant)
 
     def entries(self) -> list[Entry]:
         """Return all sound entries, the newest generation first."""
         found = []
         for name in self._names():
-            read = self._volume.read(f"{self._volume.history_name}/{name}")
-            if read is None:
-                continue
             try:
+                read = self._volume.read(f"{self._volume.history_name}/{name}")
+                if read is None:
+                    continue
                 fields = json.loads(read[0])
                 document = TokenDocument.from_mapping(fields["document"], name)
                 found.append(Entry(name.removesuffix(".json"), int(fields["generation"]), document))
-            except (ValueError, KeyError, TypeError, AttributeError, TokenCorrupt):
+            except (*_BROKEN, TokenCorrupt, StorageError):
                 continue  # one broken entry must not hide the others
         return sorted(found, key=lambda entry: entry.generation, reverse=True)
 
@@ -75,10 +77,10 @@ class History:
             ) from error
         return [name for name in names if _NAME.fullmatch(name)]
 
-    def _prune(self, current: str) -> None:
+    def _prune(self, folder: int, current: str) -> None:
         if len(self._names()) <= _KEPT:
             return
-        folder = self._volume.directory / self._volume.history_name
         for entry in self.entries()[_KEPT:]:
             if entry.grant != current:
-                (folder / f"{entry.grant}.json").unlink(missing_ok=True)
+                with contextlib.suppress(StorageError):  # one grant too many is no reason to fail
+                    self._volume.remove(folder, f"{entry.grant}.json")

@@ -7,6 +7,7 @@ helper, as root with CAP_CHOWN and nothing else, decides this instead; afterward
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 import stat
 from pathlib import Path
@@ -56,39 +57,78 @@ def initialise(directory: Path, *, uid: int, gid: int, mode: int, dry_run: bool 
             )
         before = {"uid": status.st_uid, "gid": status.st_gid, "mode": f"{stat.S_IMODE(status.st_mode):04o}"}
         after = {"uid": uid, "gid": gid, "mode": f"{mode:04o}"}
-        if dry_run:
-            return InitOutcome(before != after, before, after)
-        changed = _take(directory, status, uid=uid, gid=gid, mode=mode)
+        changed = _Taking(directory, uid, gid, dry_run=dry_run).take(mode)
     except OSError as error:
         raise StorageError(
             f"cannot prepare {directory} as uid {os.geteuid()}: {error.strerror}",
-            reason="ReadOnly" if error.errno == 30 else "WrongOwner",
+            reason="ReadOnly" if error.errno == errno.EROFS else "WrongOwner",
             remedy="run it as root with CAP_CHOWN, on a volume that is mounted read-write",
         ) from error
     return InitOutcome(changed, before, after)
 
 
-def _take(directory: Path, status: os.stat_result, *, uid: int, gid: int, mode: int) -> bool:
-    changed = (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)) != (uid, gid, mode)
-    me = os.geteuid()
-    # Root without CAP_DAC_OVERRIDE or CAP_FOWNER may do to a file only what its owner may: so it owns it for a moment.
-    os.chown(directory, me, -1)
-    directory.chmod(0o700)
-    marker = directory / _MARKER
-    if not marker.exists():
-        marker.touch(mode=0o600)
-        changed = True
-    for folder, folders, files in os.walk(directory):
-        for name in (*folders, *files):
-            path = Path(folder) / name
-            found = path.lstat()
-            if (found.st_uid, found.st_gid) == (uid, gid):
-                continue
-            if stat.S_ISREG(found.st_mode) and stat.S_IMODE(found.st_mode) != 0o600:
-                os.chown(path, me, -1, follow_symlinks=False)
-                path.chmod(0o600)
-            os.chown(path, uid, gid, follow_symlinks=False)
-            changed = True
-    directory.chmod(mode)
-    os.chown(directory, uid, gid)
-    return changed
+class _Taking:
+    """Gives a directory and what is in it to a user, with no more than CAP_CHOWN.
+
+    Root without CAP_DAC_OVERRIDE and CAP_FOWNER may do to a file only what its owner may, so it owns one for a moment
+    where it must. Consumers that are at work keep their access meanwhile, through the group.
+    """
+
+    def __init__(self, directory: Path, uid: int, gid: int, *, dry_run: bool) -> None:
+        self._directory = directory
+        self._owner = (uid, gid)
+        self._dry_run = dry_run
+        self._me = os.geteuid()
+        self._changed = False
+
+    def take(self, mode: int) -> bool:
+        """Do it, and return whether anything was or would be changed."""
+        status = self._directory.stat()
+        self._changed = (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)) != (*self._owner, mode)
+        entered = self._enter(self._directory)
+        if self._is_open(self._directory):
+            self._leave_marker()
+            for path in sorted(self._directory.iterdir()):
+                self._put_right(path)
+        if not self._dry_run and (self._changed or entered):
+            if stat.S_IMODE(self._directory.stat().st_mode) != mode:
+                os.chown(self._directory, self._me, -1)
+                self._directory.chmod(mode)
+            os.chown(self._directory, *self._owner)
+        return self._changed
+
+    def _enter(self, folder: Path) -> bool:
+        """Open a folder that is closed to this process; return whether it has to be closed again."""
+        if self._dry_run or self._is_open(folder):
+            return False
+        os.chown(folder, self._me, self._owner[1])
+        folder.chmod(0o770)
+        return True
+
+    def _is_open(self, folder: Path) -> bool:
+        return os.access(folder, os.R_OK | os.W_OK | os.X_OK, effective_ids=True)
+
+    def _leave_marker(self) -> None:
+        marker = self._directory / _MARKER
+        if not marker.exists():
+            self._changed = True
+            if not self._dry_run:
+                marker.touch(mode=0o600)
+
+    def _put_right(self, path: Path) -> None:
+        found = path.lstat()
+        wrong = (found.st_uid, found.st_gid) != self._owner
+        self._changed |= wrong
+        if stat.S_ISDIR(found.st_mode):
+            entered = self._enter(path)
+            if self._is_open(path):
+                for child in sorted(path.iterdir()):
+                    self._put_right(child)
+            if entered:
+                path.chmod(stat.S_IMODE(found.st_mode) | 0o700)
+                os.chown(path, *self._owner)
+        elif wrong and not self._dry_run and stat.S_ISREG(found.st_mode) and stat.S_IMODE(found.st_mode) != 0o600:
+            os.chown(path, self._me, -1, follow_symlinks=False)
+            path.chmod(0o600)
+        if wrong and not self._dry_run:
+            os.chown(path, *self._owner, follow_symlinks=False)

@@ -9,22 +9,27 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import re
 import secrets
 import stat
 import time
-from typing import Final
+from typing import Any, Final
 
 from token_keeper.document import TokenDocument
 from token_keeper.errors import StorageError, TokenCorrupt, TokenKeeperError, TokenMissing
 from token_keeper.events import Events
 from token_keeper.fingerprint import fingerprint
 from token_keeper.history import Entry, History
+from token_keeper.provider import rotation_of
 from token_keeper.state import MAX_BYTES as STATE_MAX_BYTES
-from token_keeper.state import Identity, State
+from token_keeper.state import Identity, Journal, State
 from token_keeper.volume import Volume
 
 _SETTLE: Final = 0.5
 """Seconds that a foreign writer without atomic writes is given to finish, before its torn file is replaced."""
+
+_EVENTS_ASKED: Final = 100
+"""Events that are asked for their generation when the state is lost."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -55,32 +60,27 @@ class Ledger:
         Raises:
             StorageError: the volume can't be read, or what has to be mended can't be written.
         """
-        ledger, lineage_known = cls._look(volume, events, directory)
-        if lineage_known:
-            ledger._finish_exchange()
+        history = History(volume)
+        state, lineage_known = _load_state(volume, history, events)
+        ledger = cls(volume, history, events, directory, state)
+        ledger._read()
+        ledger._finish_exchange()
         ledger._settle()
         ledger._take_over(lineage_known=lineage_known)
         return ledger
-
-    @classmethod
-    def peek(cls, volume: Volume, events: Events, directory: int) -> Ledger:
-        """Read the volume under the lock and leave all as it is, for a dry run."""
-        return cls._look(volume, events, directory)[0]
-
-    @classmethod
-    def _look(cls, volume: Volume, events: Events, directory: int) -> tuple[Ledger, bool]:
-        history = History(volume)
-        state, lineage_known = _load_state(volume, history)
-        ledger = cls(volume, history, events, directory, state)
-        ledger._read()
-        return ledger, lineage_known
 
     def save(self) -> None:
         """Write the state, durably."""
         self.volume.replace(self.directory, self.volume.state_name, self.state.to_json().encode())
 
     def accept(
-        self, document: TokenDocument, *, event: str, new_grant: bool = False, pending: str | None = None
+        self,
+        document: TokenDocument,
+        *,
+        event: str,
+        new_grant: bool = False,
+        pending: str | None = None,
+        journal_ends: bool = True,
     ) -> None:
         """Make a document the current one: history first, then the document, then the state.
 
@@ -89,13 +89,14 @@ class Ledger:
             event: what to call it in the event log.
             new_grant: whether it comes from a new consent, so that the earlier grant stays in the history.
             pending: name of a pending file that already holds exactly this document and is renamed.
+            journal_ends: whether it also settles what came of an exchange whose reply was lost.
         """
         state = self.state
         identity = Identity.of(document)
         generation = self.next_generation()
         if state.grant is None or new_grant:
             state.grant = secrets.token_hex(8)
-        self.history.record(self.directory, Entry(state.grant, generation, document))
+        self._record(Entry(state.grant, generation, document), must=pending is None)
         if pending is None:
             if self.document != document or not self.well_kept:
                 self.volume.replace(self.directory, self.volume.name, document.to_json().encode())
@@ -109,16 +110,17 @@ class Ledger:
             state.superseded.remove(identity.refresh_token)
         state.generation = generation
         state.identity = identity
-        state.journal = None
         state.tombstone = None
-        self.document, self.problem = document, None
+        self.document, self.problem, self.well_kept = document, None, True
         now = time.time()
-        if state.dead_grant != identity.grant:
-            state.dead_grant = state.dead_reason = None
-            state.failures, state.cooldown_until = 0, None
-            state.set_condition(
-                "ReauthRequired", "False", "GrantAccepted", "the provider has not refused this grant", now
-            )
+        if journal_ends:
+            state.journal = None
+            if state.dead_grant != identity.grant:
+                state.dead_grant = state.dead_reason = None
+                state.end_cooldown()
+                state.set_condition(
+                    "ReauthRequired", "False", "GrantAccepted", "the provider has not refused this grant", now
+                )
         state.set_condition("Refreshing", "False", "Idle", "no exchange is under way", now)
         state.set_condition("Ready", "True", event, f"generation {generation}", now)
         self.save()
@@ -129,6 +131,45 @@ class Ledger:
             access_token=identity.access_token,
             refresh_token=identity.refresh_token,
         )
+
+    def take_reply(self, reply: TokenDocument, pending: str, *, event: str) -> TokenDocument | None:
+        """Install a reply of the provider, unless something better stands there by now.
+
+        A foreign writer does not take the lock: an operator may have consented anew while the provider was asked.
+        That document stays, and the reply goes to the history of its own grant. Nor does a reply bring back what was
+        taken away on purpose.
+
+        Returns:
+            The document that is current now.
+        """
+        self._read()
+        self.state.exchanges += 1
+        if not self._is_overtaken(reply):
+            self.accept(reply, event=event, pending=pending)
+            return reply
+        theirs, state = self.document, self.state
+        if theirs is None or theirs.refresh_token != reply.refresh_token:
+            if state.grant is not None and state.tombstone != "Revoked":
+                self.history.record(self.directory, Entry(state.grant, self.next_generation(), reply))
+            if theirs is not None and state.tombstone is None:
+                state.grant = None
+        state.journal = None
+        self.save()
+        self.volume.remove(self.directory, pending)
+        self._take_over(lineage_known=True)
+        return self.document
+
+    def sweep(self) -> None:
+        """Remove what writers that died have left behind, as far as nothing is lost with it."""
+        self.volume.sweep(self.directory)
+        self.volume.sweep_pending(self.directory, keep=None)
+        for name, reply in self._replies().items():
+            # its refresh token is the current one, or has a successor: the reply holds nothing that is needed
+            token = fingerprint(reply.refresh_token)
+            current = self.document is not None and self.document.refresh_token == reply.refresh_token
+            if current or token in self.state.superseded:
+                with contextlib.suppress(StorageError):
+                    self.volume.remove(self.directory, name)
 
     def next_generation(self) -> int:
         """Return the generation of the next accepted document; it never falls."""
@@ -167,31 +208,67 @@ class Ledger:
     def _finish_exchange(self) -> None:
         """Roll a complete reply forward that its writer could not install any more; note a reply that is missing."""
         journal = self.state.journal
+        replies = self._replies()
         if journal is None:
+            if self.state.identity is None and self.state.tombstone is None:
+                self._finish_unknown(replies)
             return
-        name = self.volume.pending_name(journal.id)
-        reply = self._pending(name)
-        if reply is None:
-            if journal.outcome == "open":
-                self.state.journal = dataclasses.replace(journal, outcome="no_reply")
+        own = [name for name in replies if name.startswith(self.volume.pending_name(journal.id))]
+        # or the late answer to an earlier exchange with the same refresh token
+        late = [name for name in replies if self._answers(journal, replies[name])]
+        for name in (*own, *late):
+            self.take_reply(replies[name], name, event="RolledForward")
             return
+        if journal.outcome == "open":
+            self.state.journal = dataclasses.replace(journal, outcome="no_reply")
+
+    def _finish_unknown(self, replies: dict[str, TokenDocument]) -> None:
+        """The state is lost: a reply that was written after the document it belongs to is what should stand there."""
         current = self.document
-        theirs = fingerprint(current.refresh_token) if current else None
-        known = {journal.refresh_token, fingerprint(reply.refresh_token), None}
-        if theirs in known or theirs in self.state.superseded:
-            self.state.exchanges += 1
-            self.accept(reply, event="RolledForward", pending=name)
+        if current is None:
             return
-        # somebody consented anew meanwhile: that document stays, and the reply goes to the history of its grant
-        if self.state.grant is not None:
-            self.history.record(self.directory, Entry(self.state.grant, journal.generation, reply))
-            self.state.grant = None
-        self.state.journal = None
-        self.save()
-        self.volume.remove(self.directory, name)
+        for name, reply in replies.items():
+            if reply.client_fingerprint != current.client_fingerprint or _expiry(reply) <= _expiry(current):
+                continue
+            with contextlib.suppress(OSError):
+                written = (self.volume.directory / name).stat().st_mtime_ns
+                if written >= self.volume.path.stat().st_mtime_ns:
+                    self.take_reply(reply, name, event="RolledForward")
+                    return
+
+    def _answers(self, journal: Journal, reply: TokenDocument) -> bool:
+        current = self.document
+        return (
+            current is not None
+            and fingerprint(current.refresh_token) == journal.refresh_token
+            and current.client_fingerprint == reply.client_fingerprint
+            and fingerprint(reply.refresh_token) not in self.state.superseded
+            and _expiry(reply) > _expiry(current)
+        )
+
+    def _is_overtaken(self, reply: TokenDocument) -> bool:
+        if self.state.tombstone is not None:
+            return True
+        current, journal = self.document, self.state.journal
+        if current is None:
+            return False
+        if current.refresh_token == reply.refresh_token:
+            return _expiry(current) > _expiry(reply)
+        theirs = fingerprint(current.refresh_token)
+        ours = {journal.refresh_token} if journal is not None else {theirs}
+        return theirs not in ours and theirs not in self.state.superseded
+
+    def _replies(self) -> dict[str, TokenDocument]:
+        """Return the complete replies that wait in pending files, by name, the newest first."""
+        found = {}
+        for name in self.volume.pendings(self.directory):
+            reply = self._pending(name)
+            if reply is not None:
+                found[name] = reply
+        return dict(sorted(found.items(), key=lambda item: _expiry(item[1]), reverse=True))
 
     def _pending(self, name: str) -> TokenDocument | None:
-        with contextlib.suppress(TokenCorrupt):
+        with contextlib.suppress(TokenCorrupt, StorageError):
             found = self.volume.read(name)
             if found is not None:
                 return TokenDocument.parse(found[0], name)
@@ -213,33 +290,84 @@ class Ledger:
     def _take_over(self, *, lineage_known: bool) -> None:
         state, document = self.state, self.document
         if document is None:
-            self._mend_missing()
+            self._mend_missing(lineage_known=lineage_known)
             return
         identity = Identity.of(document)
-        if state.identity is not None and identity.document == state.identity.document:
+        current = state.identity
+        if current is None or not lineage_known:
+            self._restore_lineage(document, identity)
+            return
+        if state.tombstone is not None and identity.refresh_token == current.refresh_token:
+            # a clearing that was cut short, or a stock app that wrote back what it had in memory
+            self.remove_document(state.tombstone)
+            return
+        if identity.document == current.document:
+            self._keep_well(document)
             return
         ours = self._history_copy(identity)
-        if not lineage_known or state.identity is None:
-            if ours is not None:
-                state.grant = ours.grant
-            self.accept(document, event="Adopted" if ours is None else "LineageRestored")
-        elif ours is not None and ours.generation > state.generation:
+        if ours is not None and ours.generation > state.generation:
             # our own write: it died between the rename and the state
             state.grant = ours.grant
             state.exchanges += 1 if state.journal else 0
             self.accept(document, event="RolledForward")
         elif identity.refresh_token in state.superseded:
             self._refuse("SupersededRefreshToken", identity)
-        elif identity.refresh_token == state.identity.refresh_token and _older(identity, state.identity):
+        elif identity.refresh_token == current.refresh_token and _older(identity, current):
             self._refuse("OlderAccessToken", identity)
+        else:
+            self._adopt(document, identity, current)
+
+    def _adopt(self, document: TokenDocument, theirs: Identity, ours: Identity) -> None:
+        same_token = theirs.refresh_token == ours.refresh_token
+        # A newer access token under the same refresh token proves that the token still works; a mere rewrite does not.
+        renewed = theirs.access_token != ours.access_token and not _older(theirs, ours)
+        new_grant = not same_token and rotation_of(self.state, document) != "yes"
+        self.accept(document, event="Adopted", new_grant=new_grant, journal_ends=not same_token or renewed)
+
+    def _restore_lineage(self, document: TokenDocument, identity: Identity) -> None:
+        """The state is lost, or there never was one: the history is all that is remembered."""
+        entries = self.history.entries()
+        for entry in entries[1:]:
+            if entry.document.refresh_token != entries[0].document.refresh_token:
+                self.state.supersede(fingerprint(entry.document.refresh_token))
+        ours = next((entry for entry in entries if entry.document.fingerprint == identity.document), None)
+        if identity.refresh_token in self.state.superseded:
+            self.state.grant = entries[0].grant
+            self.accept(entries[0].document, event="Mended")
+        elif ours is not None:
+            self.state.grant = ours.grant
+            self.accept(document, event="LineageRestored")
         else:
             self.accept(document, event="Adopted")
 
-    def _mend_missing(self) -> None:
+    def _keep_well(self, document: TokenDocument) -> None:
+        if not self.well_kept:
+            with contextlib.suppress(
+                StorageError
+            ):  # where nothing can be written, the document can be used all the same
+                self.volume.replace(self.directory, self.volume.name, document.to_json().encode())
+                self.well_kept = True
+                self.events.record(self.directory, "Mended", generation=self.state.generation, reason="OwnerOrMode")
+
+    def _record(self, entry: Entry, *, must: bool) -> None:
+        try:
+            self.history.record(self.directory, entry)
+        except StorageError as error:
+            if must:
+                raise
+            # A reply that is on disk already: the document it belongs to matters more than its copy.
+            self.events.record(self.directory, "HistoryFailed", generation=entry.generation, reason=error.reason)
+
+    def _mend_missing(self, *, lineage_known: bool) -> None:
         """Put the document back when its file is unsound; one that was taken away stays away."""
         if self.problem is None or self.problem.reason == "NotAFile" or self.state.tombstone is not None:
             return
-        self._put_back("Mended", self.problem.reason)
+        if lineage_known:
+            self._put_back("Mended", self.problem.reason)
+            return
+        for entry in self.history.entries()[:1]:
+            self.state.grant = entry.grant
+            self.accept(entry.document, event="Mended")
 
     def _refuse(self, reason: str, theirs: Identity) -> None:
         if self.state.tombstone is not None:
@@ -267,18 +395,32 @@ class Ledger:
         return next((e for e in self.history.entries() if e.document.fingerprint == identity.document), None)
 
 
-def _load_state(volume: Volume, history: History) -> tuple[State, bool]:
-    found = volume.read(volume.state_name, limit=STATE_MAX_BYTES)
-    state = State.parse(found[0]) if found is not None else None
+def _load_state(volume: Volume, history: History, events: Events) -> tuple[State, bool]:
+    text = b""
+    with contextlib.suppress(TokenCorrupt):  # a directory in its place is as good as none
+        found = volume.read(volume.state_name, limit=STATE_MAX_BYTES)
+        text = found[0] if found is not None else b""
+    state = State.parse(text)
     if state is not None:
         return state, True
-    # unknown lineage: whatever comes next has to rank above everything the history remembers
-    seed = max((entry.generation for entry in history.entries()), default=0)
-    return State(generation=seed), False
+    # Unknown lineage: whatever comes next has to rank above all that is remembered anywhere.
+    remembered = [entry.generation for entry in history.entries()]
+    with contextlib.suppress(TokenCorrupt, StorageError):
+        remembered += [event["generation"] for event in events.newest(_EVENTS_ASKED) if _is_generation(event)]
+    remembered += [int(digits) for digits in re.findall(rb'"generation": (\d{1,15})\b', text)]
+    return State(generation=max(remembered, default=0)), False
+
+
+def _is_generation(event: dict[str, Any]) -> bool:
+    value = event.get("generation")
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _well_kept(file: os.stat_result, directory: os.stat_result) -> bool:
-    return stat.S_IMODE(file.st_mode) == 0o600 and file.st_uid == directory.st_uid
+    me = os.geteuid()
+    # a process that is neither root nor the directory's owner can only make files of its own
+    mine = file.st_uid == directory.st_uid or me not in {0, directory.st_uid}
+    return mine and stat.S_IMODE(file.st_mode) == 0o600
 
 
 def missing(volume: Volume, state: State | None) -> TokenKeeperError:
@@ -293,6 +435,10 @@ def missing(volume: Volume, state: State | None) -> TokenKeeperError:
         reason=reason,
         remedy="run site.yml to obtain one, or push one with `token-keeper push`",
     )
+
+
+def _expiry(document: TokenDocument) -> float:
+    return document.expiry.timestamp() if document.expiry else 0.0
 
 
 def _older(theirs: Identity, ours: Identity) -> bool:

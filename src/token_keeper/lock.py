@@ -35,11 +35,31 @@ class _Process:
     def start_afresh(self) -> None:
         self.held: set[int] = set()
         self.mutexes: dict[str, threading.Lock] = {}
-        self.guard = threading.Lock()
+        # taken around every fork, so that no descriptor is open and not yet (or no longer) listed in ``held``
+        self.guard = threading.RLock()
 
     def mutex(self, directory: Path) -> threading.Lock:
         with self.guard:
             return self.mutexes.setdefault(os.path.realpath(directory), threading.Lock())
+
+    def open(self, directory: Path) -> int:
+        with self.guard:
+            descriptor = _open(directory)
+            self.held.add(descriptor)
+            return descriptor
+
+    def close(self, descriptor: int) -> None:
+        with self.guard:
+            if descriptor in self.held:
+                self.held.discard(descriptor)
+                with contextlib.suppress(OSError):
+                    os.close(descriptor)
+
+    def before_fork(self) -> None:
+        self.guard.acquire()
+
+    def after_fork_in_parent(self) -> None:
+        self.guard.release()
 
     def forget_in_child(self) -> None:
         """Drop what a forked child inherited: an open copy would keep the lock alive after its holder's death.
@@ -53,7 +73,11 @@ class _Process:
 
 
 _process = _Process()
-os.register_at_fork(after_in_child=_process.forget_in_child)
+os.register_at_fork(
+    before=_process.before_fork,
+    after_in_parent=_process.after_fork_in_parent,
+    after_in_child=_process.forget_in_child,
+)
 
 
 class DirectoryLock:
@@ -86,10 +110,13 @@ class DirectoryLock:
                 try:
                     descriptor = self._try()
                     if descriptor is not None:
+                        owner = os.getpid()
                         try:
                             yield descriptor
                         finally:
-                            _release(descriptor)
+                            # a child that was forked inside has no copy any more, and the number may be another file's
+                            if os.getpid() == owner:
+                                _release(descriptor)
                         return
                 finally:
                     mutex.release()
@@ -104,10 +131,13 @@ class DirectoryLock:
                 )
             time.sleep(min(left, pause * random.uniform(0.5, 1.0)))  # noqa: S311 - spreads waiters, guards nothing
             pause = min(pause * 2, _LONGEST_PAUSE)
+            if given_up():  # before the next try: who needs the lock no more must not keep it from others
+                yield None
+                return
 
     def _try(self) -> int | None:
         """Return a locked descriptor of the directory, or None when somebody else has the lock."""
-        descriptor = _open(self._directory)
+        descriptor = _process.open(self._directory)
         locked = False
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -118,10 +148,8 @@ class DirectoryLock:
         except OSError as error:
             raise _not_lockable(self._directory, error) from error
         finally:
-            if locked:
-                _process.held.add(descriptor)
-            else:
-                os.close(descriptor)
+            if not locked:
+                _process.close(descriptor)
         return descriptor if locked else None
 
 
@@ -162,8 +190,6 @@ def _not_lockable(directory: Path, error: OSError) -> StorageError:
 
 def _release(descriptor: int) -> None:
     # unlocked explicitly as well: a child forked a moment ago may not have closed its copy yet
-    _process.held.discard(descriptor)
     with contextlib.suppress(OSError):
         fcntl.flock(descriptor, fcntl.LOCK_UN)
-    with contextlib.suppress(OSError):
-        os.close(descriptor)
+    _process.close(descriptor)

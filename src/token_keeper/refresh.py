@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
 import random
 import secrets
 import time
@@ -22,9 +21,10 @@ from token_keeper.errors import (
     ProviderUnavailable,
     ReauthRequired,
     StorageError,
+    TokenCorrupt,
     TokenKeeperError,
 )
-from token_keeper.exchange import DEADLINE, TokenReply, request_token
+from token_keeper.exchange import DEADLINE, TokenReply, prepare, request_token
 from token_keeper.ledger import Ledger
 from token_keeper.provider import rotation_of
 from token_keeper.state import Identity, Journal
@@ -75,11 +75,12 @@ def exchange(ledger: Ledger, *, force: bool = False, deadline: float = DEADLINE)
     if document is None:
         raise TokenKeeperError("an exchange needs a document")
     _may_ask(ledger, document, force=force)
+    prepare()  # before the journal says that it has begun
     pending = _begin(ledger, document)
     renewed: list[TokenDocument] = []
 
     def keep(reply: TokenReply) -> None:
-        successor = successor_of(document, reply)
+        successor = _readable(document.token_uri, successor_of(document, reply))
         renewed.append(successor)
         _write_reply(ledger.volume, pending, successor)
         ledger.state.clock_skew = round(reply.date - reply.received_at, 1) if reply.date else None
@@ -102,18 +103,51 @@ def exchange(ledger: Ledger, *, force: bool = False, deadline: float = DEADLINE)
     except ProviderUnavailable as failure:
         _failed(ledger, failure, pending, outcome_known=failure.outcome_known)
         raise
-    except StorageError as failure:
-        raise UnsavedReply(failure, renewed[0], pending) from failure
+    except Exception as fault:
+        if renewed:
+            raise UnsavedReply(_storage_error(fault, ledger.volume), renewed[0], pending) from fault
+        # nobody knows how far it came: the next one must not take the refresh token for unspent
+        unknown = ProviderUnavailable(
+            f"the exchange for {ledger.volume.path} broke off ({type(fault).__name__})",
+            reason="NoReply",
+            outcome_known=False,
+        )
+        _failed(ledger, unknown, pending, outcome_known=False)
+        raise unknown from fault
+    state = ledger.state
     if reply.refresh_token is not None and reply.refresh_token != document.refresh_token:
-        ledger.state.rotation = "yes"
-    ledger.state.exchanges += 1
-    ledger.state.failures, ledger.state.cooldown_until = 0, None
-    ledger.state.dead_grant = ledger.state.dead_reason = None
+        state.rotation = "yes"
+    state.dead_grant = state.dead_reason = None
+    state.end_cooldown()
+    if reply.expires_in is not None and reply.expires_in < _FIRST_BACKOFF:
+        # a token without any life would be renewed at each call of each process
+        state.begin_cooldown(time.time(), _FIRST_BACKOFF)
     try:
-        ledger.accept(renewed[0], event="Refreshed", pending=pending)
+        current = ledger.take_reply(renewed[0], pending, event="Refreshed")
     except StorageError as failure:
         raise UnsavedReply(failure, renewed[0], pending) from failure
-    return renewed[0]
+    return current or renewed[0]
+
+
+def _readable(token_uri: str, document: TokenDocument) -> TokenDocument:
+    """Return the document if it can be read back; what can't be kept is no reply."""
+    try:
+        TokenDocument.parse(document.to_json())
+    except TokenCorrupt as problem:
+        raise ProviderUnavailable(
+            f"{token_uri} answered with a token that can't be kept: {problem.message}",
+            reason="NoReply",
+            outcome_known=False,
+        ) from None
+    return document
+
+
+def _storage_error(fault: Exception, volume: Volume) -> StorageError:
+    if isinstance(fault, StorageError):
+        return fault
+    return StorageError(
+        f"cannot save the provider's reply in {volume.directory} ({type(fault).__name__})", reason="InputOutput"
+    )
 
 
 def successor_of(document: TokenDocument, reply: TokenReply) -> TokenDocument:
@@ -137,9 +171,8 @@ def _may_ask(ledger: Ledger, document: TokenDocument, *, force: bool) -> None:
             reason=state.dead_reason or "InvalidGrant",
             remedy=_REAUTH_REMEDY,
         )
-    if state.cooldown_until is not None and now < state.cooldown_until and not force:
-        # a clock that was stepped back must not stretch a back-off beyond what it can be
-        wait = min(state.cooldown_until - now, _LONGEST_BACKOFF)
+    wait = state.cooldown_left(now)
+    if wait > 0 and not force:
         raise ProviderUnavailable(
             f"the last exchange for {path} failed; the next one is due in {wait:.0f} s",
             reason="BackOff",
@@ -190,8 +223,7 @@ def _begin(ledger: Ledger, document: TokenDocument) -> str:
     identity = Identity.of(document)
     identifier = secrets.token_hex(8)
     name = ledger.volume.pending_name(identifier)
-    ledger.volume.sweep(ledger.directory)
-    ledger.volume.sweep_pending(ledger.directory, keep=None)
+    ledger.sweep()
     ledger.volume.reserve(ledger.directory, name)
     now = time.time()
     generation = ledger.next_generation()
@@ -217,24 +249,21 @@ def _begin(ledger: Ledger, document: TokenDocument) -> str:
 def _write_reply(volume: Volume, pending: str, document: TokenDocument) -> None:
     """Bring the reply to disk. It exists nowhere else: while the lock is held, it is tried again and again."""
     data = document.to_json().encode()
-    # A descriptor of its own: a reply that comes after the deadline is written when the lock's is closed already.
-    directory = os.open(volume.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        for attempt in range(_SAVE_ATTEMPTS):
-            try:
+    for attempt in range(_SAVE_ATTEMPTS):
+        try:
+            # A descriptor of its own: a late reply is written when the lock's is closed already.
+            with volume.opened() as directory:
                 if attempt == 0:
                     volume.fill(directory, pending, data)
                 else:
                     # a file whose flush failed can't be trusted any more: a new one takes the name
                     volume.replace(directory, pending, data)
-            except StorageError:
-                if attempt + 1 == _SAVE_ATTEMPTS:
-                    raise
-                time.sleep(_SAVE_PAUSE)
-            else:
-                return
-    finally:
-        os.close(directory)
+        except StorageError:
+            if attempt + 1 == _SAVE_ATTEMPTS:
+                raise
+            time.sleep(_SAVE_PAUSE)
+        else:
+            return
 
 
 def _refused(ledger: Ledger, document: TokenDocument, refusal: ReauthRequired, pending: str) -> TokenDocument:
@@ -245,7 +274,8 @@ def _refused(ledger: Ledger, document: TokenDocument, refusal: ReauthRequired, p
         ledger.state.journal = None
         ledger.accept(fresh, event="Adopted")
         return fresh
-    unknown = ledger.state.journal is not None and ledger.state.journal.replayed
+    replayed = ledger.state.journal is not None and ledger.state.journal.replayed
+    unknown = replayed and rotation_of(ledger.state, document) != "no"
     reason = "ExchangeOutcomeUnknown" if unknown else refusal.reason
     ledger.state.dead_grant, ledger.state.dead_reason = document.grant_fingerprint, reason
     ledger.state.set_condition("ReauthRequired", "True", reason, refusal.message, time.time())
@@ -259,7 +289,7 @@ def _failed(ledger: Ledger, error: TokenKeeperError, pending: str, *, outcome_kn
     state.failures += 1
     asked = error.retry_after if isinstance(error, ProviderUnavailable) else None
     backoff = min(_FIRST_BACKOFF * 2 ** min(state.failures - 1, 12), _LONGEST_BACKOFF) * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
-    state.cooldown_until = now + max(backoff, asked or 0.0)
+    state.begin_cooldown(now, max(backoff, asked or 0.0))
     if outcome_known:
         state.journal = None
     elif state.journal is not None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import dataclasses
+from typing import Final, Literal
 
 from token_keeper.document import TokenDocument
 from token_keeper.errors import Conflict
@@ -10,6 +11,9 @@ from token_keeper.ledger import Ledger
 from token_keeper.state import Identity
 
 Verdict = Literal["Created", "Replaced", "Unchanged"]
+
+_CLOCK_NOISE: Final = 30.0
+"""Seconds by which two tellings of one access token's end may differ: it is told in remaining seconds, some later."""
 
 
 def judge(ledger: Ledger, document: TokenDocument, *, expect: int | None, force: bool) -> Verdict:
@@ -24,7 +28,7 @@ def judge(ledger: Ledger, document: TokenDocument, *, expect: int | None, force:
     """
     theirs, ours = Identity.of(document), ledger.state.identity
     current = ledger.document
-    if current is not None and current.fingerprint == theirs.document and ledger.state.tombstone is None:
+    if current is not None and ledger.state.tombstone is None and _is_same(current, document, exactly=force):
         return "Unchanged"
     if force:
         return "Created" if current is None else "Replaced"
@@ -61,4 +65,15 @@ def judge(ledger: Ledger, document: TokenDocument, *, expect: int | None, force:
         f"{path} holds a sound document of another grant or client (generation {generation})",
         reason="DifferentGrant",
         remedy=f"pass --expect {generation} to replace exactly that one, or --force to replace any",
+    )
+
+
+def _is_same(current: TokenDocument, theirs: TokenDocument, *, exactly: bool) -> bool:
+    if current.fingerprint == theirs.fingerprint:
+        return True
+    if exactly or current.token is None or current.expiry is None or theirs.expiry is None:
+        return False
+    noise = abs((current.expiry - theirs.expiry).total_seconds())
+    return (
+        noise <= _CLOCK_NOISE and dataclasses.replace(theirs, expiry=current.expiry).fingerprint == current.fingerprint
     )

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from datetime import UTC, datetime
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 from token_keeper.document import TokenDocument
 from token_keeper.fingerprint import fingerprint
@@ -20,6 +21,7 @@ _REMEMBERED: Final = 500
 
 Rotation = Literal["yes", "no", "unknown"]
 ConditionStatus = Literal["True", "False", "Unknown"]
+Outcome = Literal["open", "no_reply", "server_error"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -31,6 +33,11 @@ class Identity:
     refresh_token: str
     grant: str
     expiry: float | None
+
+    def is_sane(self) -> bool:
+        """Tell whether every value is of its kind."""
+        texts = (self.document, self.refresh_token, self.grant)
+        return all(isinstance(text, str) for text in texts) and _is_text(self.access_token) and _is_time(self.expiry)
 
     @classmethod
     def of(cls, document: TokenDocument) -> Identity:
@@ -64,8 +71,21 @@ class Journal:
     document: str
     refresh_token: str
     generation: int
-    outcome: Literal["open", "no_reply", "server_error"] = "open"
+    outcome: Outcome = "open"
     replayed: bool = False
+
+    def is_sane(self) -> bool:
+        """Tell whether every value is of its kind; the id becomes part of a file's name."""
+        return (
+            isinstance(self.id, str)
+            and self.id.isalnum()
+            and _is_number(self.started_at)
+            and isinstance(self.document, str)
+            and isinstance(self.refresh_token, str)
+            and _is_count(self.generation)
+            and self.outcome in get_args(Outcome)
+            and isinstance(self.replayed, bool)
+        )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -76,6 +96,11 @@ class Condition:
     reason: str
     message: str
     last_transition_time: str
+
+    def is_sane(self) -> bool:
+        """Tell whether every value is of its kind."""
+        texts = (self.reason, self.message, self.last_transition_time)
+        return self.status in get_args(ConditionStatus) and all(isinstance(text, str) for text in texts)
 
 
 @dataclasses.dataclass(slots=True)
@@ -94,6 +119,7 @@ class State:
         conditions: by type.
         exchanges: exchanges that brought a new access token.
         failures: exchanges in a row that did not.
+        cooldown_since: when the back-off that runs was recorded; a clock that shows less was stepped back since.
         cooldown_until: no exchange before that.
         rotation: whether the provider gives a new refresh token at each exchange.
         reuse_grace: seconds for which the provider accepts a spent refresh token again.
@@ -112,6 +138,7 @@ class State:
     conditions: dict[str, Condition] = dataclasses.field(default_factory=dict)
     exchanges: int = 0
     failures: int = 0
+    cooldown_since: float | None = None
     cooldown_until: float | None = None
     rotation: Rotation = "unknown"
     reuse_grace: float = 0.0
@@ -130,18 +157,24 @@ class State:
             fields["conditions"] = {name: Condition(**value) for name, value in fields["conditions"].items()}
             state = cls(**fields)
             return state if state._is_sane() else None
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
             return None
 
     def _is_sane(self) -> bool:
+        """Tell whether every value is of its kind: what others write here must not end in an error far from here."""
+        identity, journal = self.identity, self.journal
         return (
-            isinstance(self.generation, int)
-            and self.generation >= 0
-            and isinstance(self.exchanges, int)
-            and isinstance(self.failures, int)
+            all(_is_count(value) for value in (self.generation, self.exchanges, self.failures))
+            and all(_is_text(value) for value in (self.grant, self.tombstone, self.dead_grant, self.dead_reason))
+            and all(_is_time(value) for value in (self.cooldown_since, self.cooldown_until, self.grant_expiry))
+            and (self.clock_skew is None or _is_number(self.clock_skew))
+            and _is_number(self.reuse_grace)
+            and self.rotation in get_args(Rotation)
             and isinstance(self.superseded, list)
-            and isinstance(self.reuse_grace, (int, float))
-            and (self.cooldown_until is None or isinstance(self.cooldown_until, (int, float)))
+            and all(isinstance(token, str) for token in self.superseded)
+            and all(condition.is_sane() for condition in self.conditions.values())
+            and (identity is None or identity.is_sane())
+            and (journal is None or journal.is_sane())
         )
 
     def to_json(self) -> str:
@@ -153,6 +186,20 @@ class State:
         if refresh_token not in self.superseded:
             self.superseded.append(refresh_token)
             del self.superseded[:-_REMEMBERED]
+
+    def begin_cooldown(self, now: float, seconds: float) -> None:
+        """Let no exchange begin for that many seconds."""
+        self.cooldown_since, self.cooldown_until = now, now + seconds
+
+    def end_cooldown(self) -> None:
+        """Forget failures and the back-off that followed them."""
+        self.failures, self.cooldown_since, self.cooldown_until = 0, None, None
+
+    def cooldown_left(self, now: float) -> float:
+        """Return the seconds for which no exchange may begin; a clock that was stepped back must not stretch it."""
+        if self.cooldown_until is None or (self.cooldown_since is not None and now < self.cooldown_since):
+            return 0.0
+        return max(self.cooldown_until - now, 0.0)
 
     def set_condition(self, name: str, status: ConditionStatus, reason: str, message: str, now: float) -> None:
         """Set a condition; its transition time changes only when its status does."""
@@ -168,3 +215,22 @@ class State:
 def timestamp(now: float) -> str:
     """Return a Unix time as ISO 8601 in UTC, to the second."""
     return datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_text(value: object) -> bool:
+    return value is None or isinstance(value, str)
+
+
+def _is_time(value: object) -> bool:
+    # what a datetime can hold, the years 1 to 9999
+    return value is None or (
+        isinstance(value, (int, float)) and not isinstance(value, bool) and -62_135_596_800 <= value <= 253_402_300_799
+    )

@@ -12,6 +12,7 @@ from typing import Any
 from token_keeper import report
 from token_keeper.document import TokenDocument
 from token_keeper.errors import StorageError, TokenCorrupt
+from token_keeper.fingerprint import fingerprint
 from token_keeper.state import MAX_BYTES as STATE_MAX_BYTES
 from token_keeper.state import State, timestamp
 from token_keeper.volume import Volume
@@ -76,7 +77,7 @@ def look(volume: Volume) -> Status:
         document = {**found_facts, "state": "corrupt", "reason": problem.reason, "message": problem.message}
     now = time.time()
     settled = sound is not None and state.identity is not None and state.identity.document == sound.fingerprint
-    dead = sound is not None and state.dead_grant == sound.grant_fingerprint
+    dead = sound is not None and (state.dead_grant == sound.grant_fingerprint or _is_lost(state, sound))
     usable = sound is not None and sound.expires_in(now) > 0
     conditions = {entry["type"]: entry for entry in state.conditions_list()}
     if "Ready" in conditions:
@@ -97,6 +98,13 @@ def look(volume: Volume) -> Status:
         conditions=list(conditions.values()),
         healthy=sound is not None and not dead,
     )
+
+
+def _is_lost(state: State, sound: TokenDocument) -> bool:
+    """Tell whether the refresh token may be spent and was declared so: the reply to its exchange never came."""
+    condition, journal = state.conditions.get("ReauthRequired"), state.journal
+    declared = condition is not None and condition.status == "True"
+    return declared and journal is not None and journal.refresh_token == fingerprint(sound.refresh_token)
 
 
 def _ready(sound: TokenDocument | None, *, usable: bool, dead: bool, recorded: dict[str, Any]) -> dict[str, str]:
@@ -148,5 +156,7 @@ def _filesystem(volume: Volume) -> str | None:
 
 
 def _state(volume: Volume) -> State | None:
-    found = volume.read(volume.state_name, limit=STATE_MAX_BYTES)
-    return State.parse(found[0]) if found is not None else None
+    with contextlib.suppress(TokenCorrupt):  # a directory in its place is as good as none
+        found = volume.read(volume.state_name, limit=STATE_MAX_BYTES)
+        return State.parse(found[0]) if found is not None else None
+    return None

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Final
 
 from token_keeper import report
 from token_keeper.document import TokenDocument
-from token_keeper.errors import LockTimeout, TokenCorrupt, TokenKeeperError, TokenMissing
+from token_keeper.dry_run import DryEvents, DryVolume
+from token_keeper.errors import LockTimeout, StorageError, TokenCorrupt, TokenKeeperError, TokenMissing
 from token_keeper.events import Events
 from token_keeper.exchange import DEADLINE, revoke_token
 from token_keeper.fingerprint import fingerprint
@@ -139,7 +140,7 @@ class TokenStore:
             and cached.identity.size == status.st_size
         ):
             now = time.time()
-            if now < cached.renew_at or (now < self._quiet_until and now < cached.usable_until):
+            if now < cached.renew_at or (now < cached.usable_until and time.monotonic() < self._quiet_until):
                 return cached.token
         return self._renewed_token()
 
@@ -173,14 +174,13 @@ class TokenStore:
         Raises:
             As :meth:`access_token`; here nothing is passed over, even if the old token is still valid.
         """
-        already = self._exchanges_now() if force else None
+        already = self._exchanges_now() if force else 0
 
         def served() -> bool:
-            if not force and rejected is None:
-                return self._is_fresh()
-            if rejected is not None:
-                return self._token_now() not in {None, rejected}
-            return False
+            if force:
+                return False
+            good = self._is_fresh() if rejected is None else self._token_now() not in {None, rejected}
+            return good and self._is_settled()
 
         with self._ledger(self._lock_timeout, given_up=served) as ledger:
             if ledger is None:
@@ -189,7 +189,7 @@ class TokenStore:
             document = _required(ledger)
             exchanges = ledger.state.exchanges
             if force:
-                wanted = already is None or ledger.state.exchanges <= already
+                wanted = ledger.state.exchanges <= already
             elif rejected is not None:
                 wanted = document.token == rejected
             else:
@@ -310,7 +310,8 @@ class TokenStore:
                 return
             try:
                 if dry_run:
-                    yield Ledger.peek(self._volume, self._events, directory)
+                    volume = DryVolume(self._path)
+                    yield Ledger.open(volume, DryEvents(volume, self.service), directory)
                     return
                 self._save_unsaved(directory)
                 yield Ledger.open(self._volume, self._events, directory)
@@ -320,23 +321,20 @@ class TokenStore:
 
     def _save_unsaved(self, directory: int) -> None:
         unsaved = self._unsaved
-        if unsaved is not None:
-            # raises while the disk still fails: going on without it would lose it
-            self._volume.replace(directory, unsaved.pending, unsaved.document.to_json().encode())
-            self._unsaved = None
+        if unsaved is None:
+            return
+        with contextlib.suppress(TokenMissing, TokenCorrupt):
+            if self.read().fingerprint == unsaved.document.fingerprint:
+                self._unsaved = None  # the disk failed after it had been installed
+                return
+        # raises while the disk still fails: going on without it would lose it
+        self._volume.replace(directory, unsaved.pending, unsaved.document.to_json().encode())
+        self._unsaved = None
 
     def _renewed_token(self) -> str:
-        usable: str | None = None
-        try:
-            cached = self._load()
-            now = time.time()
-            if cached.token is not None:
-                if now < cached.renew_at:
-                    return cached.token
-                if now < cached.usable_until:
-                    usable = cached.token
-        except (TokenMissing, TokenCorrupt):
-            pass  # under the lock it may turn out to be mended
+        fresh, usable = self._at_hand()
+        if fresh is not None:
+            return fresh
         try:
             # With a usable token nobody waits: the lock is tried once, and whoever has it renews for all.
             timeout = 0.0 if usable is not None else self._lock_timeout
@@ -352,7 +350,7 @@ class TokenStore:
                 return cached.token
             raise LockTimeout(f"{self._path} changed again while this process waited", remedy="try again")
         except TokenKeeperError as error:
-            self._quiet_until = time.time() + _RETRY_PAUSE
+            self._quiet_until = time.monotonic() + _RETRY_PAUSE
             if isinstance(error, UnsavedReply) or self._unsaved is not None:
                 unsaved = self._unsaved
                 if unsaved is not None and unsaved.document.token and unsaved.document.expires_in(time.time()) > 0:
@@ -361,10 +359,31 @@ class TokenStore:
                 return usable
             raise
 
+    def _at_hand(self) -> tuple[str | None, str | None]:
+        """Return the token if it is fresh, and if it is usable, without the lock."""
+        before = self._cached
+        try:
+            cached = self._load()
+        except TokenMissing:
+            if not self._is_recoverable():
+                raise
+            return None, None
+        except TokenCorrupt:
+            return None, None  # under the lock it may turn out to be mended
+        except StorageError:
+            # the token that was read before is as good as ever, whatever keeps the file from being read now
+            if before is None or before.token is None or time.time() >= before.usable_until:
+                raise
+            return before.token, before.token
+        now = time.time()
+        fresh = cached.token if now < cached.renew_at else None
+        return fresh, cached.token if now < cached.usable_until else None
+
     def _exchange(self, ledger: Ledger, *, force: bool = False) -> TokenDocument:
         try:
+            exchanges = ledger.state.exchanges
             document = exchange(ledger, force=force, deadline=self._exchange_deadline)
-            if not force and not _timing(document, self._path).is_usable:
+            if ledger.state.exchanges == exchanges and not _timing(document, self._path).is_usable:
                 # a foreign writer's document was adopted in place of ours, and it is as old
                 document = exchange(ledger, deadline=self._exchange_deadline)
         except UnsavedReply as unsaved:
@@ -390,8 +409,10 @@ class TokenStore:
         return cached
 
     def _state(self) -> State | None:
-        found = self._volume.read(self._volume.state_name, limit=STATE_MAX_BYTES)
-        return State.parse(found[0]) if found is not None else None
+        with contextlib.suppress(TokenCorrupt):  # a directory in its place is as good as none
+            found = self._volume.read(self._volume.state_name, limit=STATE_MAX_BYTES)
+            return State.parse(found[0]) if found is not None else None
+        return None
 
     def _generation_of(self, cached: _Cached) -> int | None:
         try:
@@ -401,18 +422,34 @@ class TokenStore:
         known = self._generation
         if known is not None and known[0] == cached.identity and known[1] == identity and known[2] is not None:
             return known[2]
-        state = self._state()
-        generation = None
+        generation = state = None
+        with contextlib.suppress(StorageError):
+            state = self._state()
         if state is not None and state.identity is not None:
             generation = state.generation if state.identity.document == cached.document.fingerprint else None
         self._generation = (cached.identity, identity, generation)
         return generation
 
-    def _exchanges_now(self) -> int | None:
+    def _exchanges_now(self) -> int:
         with contextlib.suppress(TokenKeeperError):
             state = self._state()
-            return state.exchanges if state is not None else None
-        return None
+            return state.exchanges if state is not None else 0
+        return 0
+
+    def _is_settled(self) -> bool:
+        """Tell whether the state knows of the document that is there, so that its generation can be told."""
+        with contextlib.suppress(TokenKeeperError):
+            return self._generation_of(self._load()) is not None
+        return False
+
+    def _is_recoverable(self) -> bool:
+        """Tell whether a document that is missing may come back under the lock: from a reply that waits there."""
+        if self._unsaved is not None:
+            return True
+        with contextlib.suppress(StorageError):
+            state = self._state()
+            return state is not None and state.journal is not None and state.tombstone is None
+        return False
 
     def _is_fresh(self) -> bool:
         with contextlib.suppress(TokenKeeperError):

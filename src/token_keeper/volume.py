@@ -107,8 +107,9 @@ class Volume:
             data: all of its new content.
 
         Raises:
-            StorageError: it could not be done, and the old file stands as it was. A failed flush is not tried
-                again on the same file: the kernel marks its pages clean and the second flush would lie.
+            StorageError: it could not be done, and the old file stands as it was; if only the last step failed, the
+                flush of the directory, the new file stands there and may not outlive a power loss. A failed flush is
+                not tried again on the same file: the kernel marks its pages clean and the second flush would lie.
         """
         temporary = f"{name}{_TEMPORARY}{secrets.token_hex(8)}"
         try:
@@ -150,6 +151,12 @@ class Volume:
     def promote(self, directory: int, name: str) -> None:
         """Rename a file of the volume onto the document, durably."""
         try:
+            # whoever wrote it may have died between its write and its flush
+            descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=directory)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
             os.rename(name, self.name, src_dir_fd=directory, dst_dir_fd=directory)
             os.fsync(directory)
         except OSError as error:
@@ -163,6 +170,18 @@ class Volume:
                 os.fsync(directory)
         except OSError as error:
             raise self._failure("remove", self.directory / name, error) from error
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[int]:
+        """Open the directory itself, without its lock."""
+        try:
+            descriptor = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise self._failure("open", self.directory, error) from error
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
 
     @contextlib.contextmanager
     def folder(self, directory: int, name: str) -> Iterator[int]:
@@ -189,8 +208,8 @@ class Volume:
         Pending files are not touched: each may hold a reply that exists nowhere else.
         """
         mine = (self.name, self.state_name, self.events_name)
-        for entry in os.listdir(directory):
-            name, _, suffix = entry.partition(_TEMPORARY)
+        for entry in self._names(directory):
+            name, _, suffix = entry.rpartition(_TEMPORARY)
             if suffix and name in mine:
                 with contextlib.suppress(OSError):
                     os.unlink(entry, dir_fd=directory)
@@ -201,14 +220,20 @@ class Volume:
 
     def pendings(self, directory: int) -> list[str]:
         """Return the names of all pending files."""
-        return [name for name in os.listdir(directory) if name.startswith(self._pending_prefix)]
+        return [name for name in self._names(directory) if name.startswith(self._pending_prefix)]
+
+    def _names(self, directory: int) -> list[str]:
+        try:
+            return os.listdir(directory)
+        except OSError as error:
+            raise self._failure("list", self.directory, error) from error
 
     def sweep_pending(self, directory: int, keep: str | None) -> None:
         """Remove reserved files without any reply in them that nobody can be filling any more."""
         for name in self.pendings(directory):
             if name == keep:
                 continue
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, StorageError, TokenCorrupt):
                 found = self.read(name)
                 if found is None:
                     continue
@@ -252,6 +277,8 @@ _CAUSES: Final = {
         "mount the volume's directory (token_data:/app/tokens), never the file alone: a mounted file can't be replaced",
     ),
     errno.EISDIR: ("NotAFile", "a directory stands where the file should be: move it away"),
+    errno.ENOTDIR: ("NotADirectory", "a file stands where the directory should be: move it away"),
+    errno.ENOTEMPTY: ("NotAFile", "a directory stands where the file should be: move it away"),
 }
 
 

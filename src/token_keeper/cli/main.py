@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -11,10 +12,12 @@ from typing import Any, TypeVar, cast
 import click
 
 from token_keeper.cli.output import emit, fail
+from token_keeper.cli.seconds import Seconds
 from token_keeper.document import MAX_BYTES, TokenDocument
-from token_keeper.errors import StorageError, TokenKeeperError
+from token_keeper.errors import ProviderUnavailable, ReauthRequired, StorageError, TokenKeeperError
 from token_keeper.initialise import initialise
 from token_keeper.state import Rotation
+from token_keeper.status import Status
 from token_keeper.store import DEFAULT_PATH, TokenStore
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
@@ -34,11 +37,28 @@ Exit codes: 0 done, 1 internal, 2 usage, 3 TokenMissing, 4 TokenCorrupt, 5 Reaut
     type=click.Path(path_type=Path),
     help="The token document.",
 )
-@click.option("--lock-timeout", default=30.0, show_default=True, help="Seconds to wait for other writers.")
+@click.option(
+    "--lock-timeout", type=Seconds(0), default=30.0, show_default=True, help="Seconds to wait for other writers."
+)
 @click.pass_context
 def main(context: click.Context, path: Path, lock_timeout: float) -> None:
     """Keep one OAuth 2.0 token sound, fresh and shared."""
     context.obj = TokenStore(path, lock_timeout=lock_timeout)
+
+
+def _internal(error: Exception) -> TokenKeeperError:
+    """Return what is told of an error that nobody foresaw: its kind and place, since its text may quote anything."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return TokenKeeperError(
+        f"{type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}",
+        reason="Internal",
+        remedy="this is a fault of Token Keeper: report it with this line",
+    )
+
+
+def _stdin() -> bytes:
+    # a process may be started with its standard input closed
+    return sys.stdin.buffer.read(MAX_BYTES + 1) if sys.stdin is not None else b""
 
 
 def _verb(function: Verb) -> Verb:
@@ -52,6 +72,10 @@ def _verb(function: Verb) -> Verb:
             result = function(store, *args, **options)
         except TokenKeeperError as error:
             fail(error, as_json=as_json)
+        except click.ClickException:
+            raise
+        except Exception as error:
+            fail(_internal(error), as_json=as_json)
         emit(result, as_json=as_json)
 
     return cast(Verb, run)
@@ -76,11 +100,11 @@ def show(store: TokenStore) -> dict[str, Any]:
 @main.command()
 @click.option("--expect", type=int, help="Replace exactly this generation (0: none yet).")
 @click.option("--force", is_flag=True, help="Replace whatever is there.")
-@click.option("--expires-in", type=float, help="Seconds of life of the access token, by the sender's clock.")
+@click.option("--expires-in", type=Seconds(), help="Seconds of life of the access token, by the sender's clock.")
 @click.option(
     "--rotation", type=click.Choice(["yes", "no", "unknown"]), help="Does the provider rotate refresh tokens?"
 )
-@click.option("--reuse-grace", type=click.FloatRange(0), help="Seconds for which it accepts a spent one again.")
+@click.option("--reuse-grace", type=Seconds(0), help="Seconds for which it accepts a spent one again.")
 @click.option("--dry-run", is_flag=True, help="Say what would happen and change nothing.")
 @_verb
 def push(
@@ -94,7 +118,7 @@ def push(
     dry_run: bool,
 ) -> dict[str, Any]:
     """Put the document on stdin into the volume, unless what is there is newer."""
-    document = TokenDocument.parse(sys.stdin.buffer.read(MAX_BYTES + 1), "the document on stdin")
+    document = TokenDocument.parse(_stdin(), "the document on stdin")
     return store.replace(
         document,
         expect=expect,
@@ -115,7 +139,13 @@ def refresh(store: TokenStore, force: bool) -> dict[str, Any]:
 
 
 @main.command()
-@click.option("--min-valid", default=60.0, show_default=True, help="Seconds that the access token has to live on.")
+@click.option(
+    "--min-valid",
+    type=Seconds(0),
+    default=60.0,
+    show_default=True,
+    help="Seconds that the access token has to live on.",
+)
 @_verb
 def verify(store: TokenStore, min_valid: float) -> dict[str, Any]:
     """Check that consumers can work: sound document, living grant, valid access token, writable volume.
@@ -131,13 +161,24 @@ def verified(store: TokenStore, min_valid: float) -> dict[str, Any]:
     Raises:
         TokenKeeperError: it does not pass, with the type that says why.
     """
-    store.access_token()
+    token = store.access_token()
     found = store.status()
-    left = found.document.get("expires_in")
-    if left is None or left < min_valid:
-        store.refresh()
+    if _seconds_left(found) < min_valid:
+        store.refresh(rejected=token)
         found = store.status()
-        left = found.document.get("expires_in")
+        if _seconds_left(found) < min_valid:
+            raise ProviderUnavailable(
+                f"the new access token in {found.path} lives for {max(_seconds_left(found), 0):.0f} s only",
+                reason="ShortLived",
+                remedy=f"ask for less than --min-valid {min_valid:g}: the provider's tokens do not live that long",
+            )
+    for condition in found.conditions:
+        if condition["type"] == "ReauthRequired" and condition["status"] == "True" and not found.healthy:
+            raise ReauthRequired(
+                f"{found.path} still holds a valid access token, but its grant is dead: {condition['message']}",
+                reason=condition["reason"],
+                remedy="consent again before the token ends: run site.yml",
+            )
     if not found.volume["writable"]:
         raise StorageError(
             f"{found.path} is valid, but its directory is not writable for this user: nobody could renew it from here",
@@ -145,6 +186,11 @@ def verified(store: TokenStore, min_valid: float) -> dict[str, Any]:
             remedy="mount the volume read-write and run as its owner",
         )
     return {"valid": True, "generation": found.generation, **found.document}
+
+
+def _seconds_left(found: Status) -> float:
+    left = found.document.get("expires_in")
+    return float(left) if left is not None else float("-inf")
 
 
 @main.command()
