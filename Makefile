@@ -1,0 +1,102 @@
+# The commands of a newcomer: `make demo`, then `make test`. `make help` lists the rest.
+# They work with git, make and Python 3.11 or later; scripts/ holds what is longer than a line.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+VENV := $(CURDIR)/.venv
+export PATH := $(VENV)/bin:$(PATH)
+# Named, so that it holds whatever the permissions of the folder are
+export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+# Ansible takes nothing but UTF-8
+export LC_ALL := C.UTF-8
+
+# More options for the playbooks, e.g. make demo ARGS=-v
+ARGS ?=
+# Python that is checked for its types
+TYPED := src sandbox/sandbox_provider stack/calendar_assistant $(wildcard scripts/*.py)
+MODULES := $(wildcard library module_utils plugins)
+
+.PHONY: help
+help: ## What there is
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 18
+
+# --- environment
+
+.PHONY: preflight
+preflight:
+	@scripts/preflight.sh
+
+$(VENV)/.controller.stamp: requirements/controller.txt scripts/environment.sh | preflight
+	@scripts/environment.sh controller
+
+$(VENV)/.dev.stamp: requirements/dev.txt scripts/environment.sh | preflight
+	@scripts/environment.sh dev
+
+.PHONY: environment
+environment: $(VENV)/.dev.stamp ## Everything that the tests need, in .venv
+
+.PHONY: lock
+lock: $(VENV)/.dev.stamp ## Resolve requirements/*.in again; LOCK_UPGRADE=1 takes newer releases
+	scripts/lock.sh
+
+# --- the demo
+
+.PHONY: demo
+demo: $(VENV)/.controller.stamp ## Engine, images, sandbox, token, stack, proof: all on this machine
+	ansible-playbook site.yml $(ARGS)
+
+.PHONY: down
+down: $(VENV)/.controller.stamp ## Remove what the demo made
+	ansible-playbook playbooks/teardown.yml $(ARGS)
+
+.PHONY: engine-stop
+engine-stop: $(VENV)/.controller.stamp ## Stop the engine, if the demo has started it
+	ansible-playbook playbooks/engine_stop.yml $(ARGS)
+
+# --- the tests
+
+.PHONY: test
+test: $(VENV)/.dev.stamp ## All of the below; starts an engine if none answers, and stops that again
+	scripts/with_engine.sh $(MAKE) --no-print-directory lint types molecule pytest
+
+.PHONY: lint
+lint: $(VENV)/.dev.stamp ## ruff, yamllint, ansible-lint (production profile)
+	ruff check .
+	ruff format --check .
+	yamllint --strict .
+	scripts/role_readme.py --check
+	ansible-lint --offline --profile production
+
+.PHONY: types
+types: $(VENV)/.dev.stamp ## mypy --strict
+	mypy $(TYPED)
+	mypy $(MODULES)
+
+.PHONY: unit
+unit: $(VENV)/.dev.stamp ## Tests that need no engine
+	pytest -n 2 tests/unit
+
+.PHONY: integration
+integration: $(VENV)/.dev.stamp ## Tests on the engine
+	scripts/with_engine.sh pytest $(wildcard tests/integration tests/faults)
+
+.PHONY: molecule
+molecule: $(VENV)/.dev.stamp ## The Molecule scenarios
+	scripts/with_engine.sh molecule test --all
+
+# One run with one closing line: unit tests on one core while the other has the engine
+.PHONY: pytest
+pytest: $(VENV)/.dev.stamp
+	scripts/with_engine.sh pytest -n 2 --dist loadgroup tests
+
+.PHONY: bench
+bench: $(VENV)/.dev.stamp ## Measure
+	scripts/with_engine.sh pytest -q -s bench
+
+# --- and away
+
+.PHONY: clean
+clean: ## Remove the environment and all caches; the demo itself goes with `make down`
+	rm -rf .venv .ansible .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
