@@ -1,0 +1,67 @@
+"""The documentation of the modules says what their argument specifications say, and what they return."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+from typing import Any
+
+import pytest
+import yaml
+from module_utils.token_keeper_helper import arguments
+from pretended import ROOT
+
+MODULES = {
+    "token_volume": arguments.TOKEN_VOLUME,
+    "token_volume_info": arguments.TOKEN_VOLUME_INFO,
+    "oauth_token": arguments.OAUTH_TOKEN,
+}
+PARTS = sorted((ROOT / "module_utils").rglob("*.py")) + sorted((ROOT / "library").glob("*.py"))
+
+
+def documented(name: str, part: str) -> Any:
+    return yaml.safe_load(getattr(importlib.import_module(f"library.{name}"), part))
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_options_are_documented_as_they_are(name: str) -> None:
+    documentation, specification = documented(name, "DOCUMENTATION"), MODULES[name]
+    assert documentation["module"] == name
+    assert documentation["options"].keys() == specification.keys()
+    for option, told in documentation["options"].items():
+        real = specification[option]
+        assert told["description"], option
+        for key in ("type", "required", "default", "choices", "elements"):
+            assert told.get(key) == real.get(key), f"{option}.{key}"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_use_options_that_there_are(name: str) -> None:
+    for task in documented(name, "EXAMPLES"):
+        assert task["name"]
+        assert task[name].keys() <= MODULES[name].keys()
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_key_that_is_returned_has_a_sample(name: str) -> None:
+    for key, told in documented(name, "RETURN").items():
+        assert told["description"], key
+        assert told["returned"], key
+        assert "sample" in told, key
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_attributes_say_how_far_each_is_supported(name: str) -> None:
+    for attribute, told in documented(name, "DOCUMENTATION")["attributes"].items():
+        assert told["support"] in {"full", "partial", "none"}, attribute
+        assert told["support"] == "none" or told["description"], attribute
+
+
+@pytest.mark.parametrize("path", PARTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_runs_on_a_host_is_python_3_9(path: Any) -> None:
+    ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 9))
+
+
+def test_options_that_hold_secrets_are_marked() -> None:
+    assert arguments.TOKEN_VOLUME["document"]["no_log"] is True
+    assert arguments.OAUTH_TOKEN["client_secrets"]["no_log"] is True

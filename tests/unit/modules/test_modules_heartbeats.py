@@ -1,0 +1,76 @@
+"""Asking an endpoint for heartbeats, over real HTTP."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from module_utils.token_keeper_helper.heartbeats import Beat, fetch
+
+
+@contextmanager
+def endpoint(body: bytes, status: int = 200) -> Iterator[str]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/consumers"
+        finally:
+            server.shutdown()
+
+
+def test_beats_are_read_and_no_proxy_stands_in_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    told = {
+        "consumers": [
+            {"container": "abc", "pid": 7, "generation": 3, "service": "api"},
+            {"container": "d", "pid": 1, "generation": None},
+        ]
+    }
+    with endpoint(json.dumps(told).encode()) as url:
+        found = fetch(url)
+    assert found.beats == (Beat("abc", 7, 3), Beat("d", 1, None))
+    assert found.obstacle == ""
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html>",
+        b"[]",
+        b'{"consumers": 3}',
+        b'{"consumers": [{"pid": 1}]}',
+        b'{"consumers": ["a"]}',
+        b'{"consumers": null}',
+    ],
+)
+def test_another_answer_is_an_obstacle(body: bytes) -> None:
+    with endpoint(body) as url:
+        found = fetch(url)
+    assert found.beats == ()
+    assert url in found.obstacle
+
+
+def test_an_error_is_an_obstacle() -> None:
+    with endpoint(b"busy", 503) as url:
+        assert "did not answer" in fetch(url).obstacle
+
+
+def test_nobody_there_is_an_obstacle() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}/"
+        assert "refused" in fetch(url).obstacle
