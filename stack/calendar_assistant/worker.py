@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
+from celery.exceptions import SecurityWarning
 from celery.signals import setup_logging, worker_process_init, worker_process_shutdown
 
 from calendar_assistant.calendar_client import CalendarClient
@@ -18,6 +20,10 @@ from calendar_assistant.logs import set_up_logging
 from calendar_assistant.settings import Settings
 from calendar_assistant.task_queue import CREATE_EVENT, make_celery
 from token_keeper import TokenStore
+
+if os.getuid() != 0:
+    # a container may run under a uid and gid that /etc/passwd and /etc/group don't know; Celery takes that for root
+    warnings.filterwarnings("ignore", category=SecurityWarning)
 
 settings = Settings()
 app = make_celery(settings.redis_url)
