@@ -6,6 +6,7 @@ command's line and output at its debug level, but not its input; module argument
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 from collections.abc import Sequence
@@ -35,7 +36,9 @@ class HelperAction(ActionBase):  # type: ignore[misc]
             ModuleFailure: they do not fit the specification. Ansible's own way to say so would quote the playbook's
                 lines, and with them a secret that was written there.
         """
-        outcome = ArgumentSpecValidator(specification, **constraints).validate(dict(self._task.args))
+        # by way of JSON: encrypted texts and dates of YAML are kinds of values that the validator does not know
+        plain = json.loads(json.dumps(dict(self._task.args), default=str))
+        outcome = ArgumentSpecValidator(specification, **constraints).validate(plain)
         if outcome.error_messages:
             raise ModuleFailure(
                 "UsageError",

@@ -78,8 +78,7 @@ def _canonical(fields: Mapping[str, Any]) -> tuple[bytes, str]:
     except ImportError as error:
         raise package_missing(error) from None
     try:
-        # by way of JSON: the values are Ansible's own kinds of text, dates and encrypted text
-        document = TokenDocument.parse(json.dumps(fields, default=str), "the option document")
+        document = TokenDocument.parse(json.dumps(fields), "the option document")
     except TokenKeeperError as error:
         raise ModuleFailure(type(error).__name__, error.reason, error.message, error.remedy) from None
     return document.to_json().encode(), document.fingerprint

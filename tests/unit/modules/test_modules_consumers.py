@@ -105,7 +105,11 @@ def test_it_waits_until_the_last_one_has_converged(docker: Docker) -> None:
     running(docker, container("w1"))
     told = iter([beats(("w1", 1, 7)), beats(("w1", 1, 7)), beats(("w1", 1, 8))])
     began = time.monotonic()
-    report = look(docker, Expectation(8, timeout=10.0), lambda: next(told)())
+
+    def ask() -> Heartbeats:
+        return next(told)()
+
+    report = look(docker, Expectation(8, timeout=10.0), ask)
     assert report.lagging == []
     assert 0.15 < time.monotonic() - began < 2.0
     # the volume itself is looked at once
