@@ -49,8 +49,8 @@ _HANDSHAKE: Final = {
     "DH_KEY_TOO_SMALL",
 }
 _MAX_BODY: Final = 1_048_576
-_LATEST: Final = 10
-"""Deadlines after which a reply that still trickles is not read on, long after everybody stopped waiting for it."""
+_LATEST: Final = 5
+"""Deadlines after which a reply is not awaited any more, long after everybody went on without it."""
 
 _LATER: Final = "nothing has to be done: the next attempt follows by itself; if it lasts, look at the provider's status"
 
@@ -204,7 +204,8 @@ def _post(url: str, form: Mapping[str, str], deadline: float) -> tuple[int, Mapp
                 method="POST",
                 body=urllib.parse.urlencode(form).encode(),
                 headers={"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"},
-                timeout=deadline,
+                # nobody waits that long, but a reply that is late is still worth having
+                timeout=(deadline, _LATEST * deadline),
                 # a redirect would carry the refresh token to an address nobody vouched for
                 allow_redirects=False,
                 stream=True,
@@ -277,8 +278,8 @@ def _judge(url: str, form: Mapping[str, str], status: int, headers: Mapping[str,
     fields = _decode(body)
     if 200 <= status < 300:
         return _reply(url, fields, headers, now)
-    code = _error_code(fields)
-    said = f"{_where(url)} answered {status}" + (f" {_redacted(code, form)}" if code else "")
+    code = _redacted(_error_code(fields), form)
+    said = f"{_where(url)} answered {status}" + (f" {code}" if code else "")
     description = fields.get("error_description") if isinstance(fields, dict) else None
     if isinstance(description, str) and description.isprintable():
         said += f": {_redacted(description, form)[:200]}"
@@ -291,10 +292,9 @@ def _judge(url: str, form: Mapping[str, str], status: int, headers: Mapping[str,
             outcome_known=status == 429,
         )
     subtype = fields.get("error_subtype") if isinstance(fields, dict) else None
-    if code in _POLICY or code in _RAPT or subtype in _RAPT:
-        raise PolicyDenied(
-            said, reason=_camel(str(subtype or code)), remedy="ask the account's administrator to allow this app"
-        )
+    denial = subtype if isinstance(subtype, str) and subtype in _RAPT else code
+    if denial in _POLICY or denial in _RAPT:
+        raise PolicyDenied(said, reason=_camel(denial), remedy="ask the account's administrator to allow this app")
     if code == "invalid_grant":
         raise ReauthRequired(said, reason="InvalidGrant", remedy="consent again: run site.yml")
     if code == "invalid_client":

@@ -51,6 +51,10 @@ class Provider:
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     @property
+    def revocation_uri(self) -> str:
+        return f"{self.url}/revoke"
+
+    @property
     def token_uri(self) -> str:
         return f"{self.url}/token"
 
@@ -121,6 +125,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         kind = provider.script.popleft() if provider.script else "ok"
         if provider.latency:
             time.sleep(provider.latency)
+        if kind == "ok" and self.path == "/revoke":
+            provider.live.discard(form["token"])
+            self._answer(200, {})
+            return
         getattr(self, f"_{kind}")(provider, form)
 
     def do_GET(self) -> None:
