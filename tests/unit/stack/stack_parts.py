@@ -19,6 +19,9 @@ ACCESS_TOKEN = "canary-access-token-6f1c"
 REFRESH_TOKEN = "canary-refresh-token-83ad"
 CLIENT_SECRET = "canary-client-secret-b20e"
 
+DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL")
+"""Puts a process's end to the end of the test run, even if that is killed."""
+
 
 class RedisServer:
     """A Redis on a free loopback port, without persistence."""
@@ -37,7 +40,8 @@ class RedisServer:
 
     def start(self) -> None:
         command = [self._binary, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-        self._process = subprocess.Popen([*command, "--dir", str(self._folder)], stdout=subprocess.DEVNULL)
+        command = [*DIES_WITH_US, *command, "--dir", str(self._folder)]
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         client = redis.Redis.from_url(self.url)
         deadline = time.monotonic() + 10
         while True:

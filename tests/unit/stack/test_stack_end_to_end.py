@@ -18,7 +18,7 @@ from typing import Any
 
 import httpx
 import pytest
-from stack_parts import RedisServer
+from stack_parts import DIES_WITH_US, RedisServer
 
 from sandbox_provider.testing import Sandbox, running_sandbox
 from token_keeper import TokenDocument, TokenStore
@@ -26,6 +26,7 @@ from token_keeper import TokenDocument, TokenStore
 ROOT = Path(__file__).resolve().parents[3]
 PROCESSES = 4
 WORKERS = ("worker-1", "worker-2")
+EVERYBODY = 1 + len(WORKERS) * PROCESSES
 
 
 class Stack:
@@ -63,7 +64,7 @@ class Stack:
     def _start(self, name: str, command: list[str], *descriptors: int) -> None:
         with self.log.open("ab") as log:
             self._processes[name] = subprocess.Popen(
-                [sys.executable, "-m", *command],
+                [*DIES_WITH_US, sys.executable, "-m", *command],
                 cwd="/",
                 env={**self._environment, "TOKEN_KEEPER_SERVICE": name},
                 stdout=log,
@@ -107,12 +108,14 @@ class Stack:
     def stop(self) -> None:
         for process in self._processes.values():
             process.send_signal(signal.SIGTERM)
+        ends = {}
         for name, process in self._processes.items():
             try:
-                assert process.wait(20) in (0, -signal.SIGTERM), f"{name} ended with {process.returncode}"
+                ends[name] = process.wait(20)
             except subprocess.TimeoutExpired:
                 process.kill()
-                raise AssertionError(f"{name} did not end on SIGTERM") from None
+                ends[name] = process.wait()
+        assert set(ends.values()) <= {0, -signal.SIGTERM}, f"not everything ended well on SIGTERM: {ends}"
 
 
 def wait_for(what: Callable[[], bool], timeout: float = 30) -> float:
@@ -126,19 +129,17 @@ def wait_for(what: Callable[[], bool], timeout: float = 30) -> float:
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("stack")
-    server = RedisServer(folder)
-    server.start()
-    with running_sandbox() as sandbox:
+    with contextlib.ExitStack() as cleanup:
+        server = RedisServer(folder)
+        server.start()
+        cleanup.callback(server.stop)
+        sandbox = cleanup.enter_context(running_sandbox())
         stack = Stack(folder, server, sandbox)
-        try:
-            with contextlib.suppress(httpx.HTTPError):
-                wait_for(lambda: len(stack.consumers()) == 1 + len(WORKERS) * PROCESSES, 60)
-            wait_for(lambda: len(stack.consumers()) == 1 + len(WORKERS) * PROCESSES, 60)
-            yield stack
-        finally:
-            sys.stdout.write(stack.log.read_text())
-            stack.stop()
-            server.stop()
+        cleanup.callback(stack.stop)
+        cleanup.callback(lambda: sys.stdout.write(stack.log.read_text()))
+        # the listener is open already, so the first request waits for the API to start
+        wait_for(lambda: len(stack.consumers()) == EVERYBODY, 60)
+        yield stack
 
 
 @pytest.fixture(autouse=True)
@@ -168,7 +169,7 @@ def test_every_process_reports_a_new_generation(stack: Stack) -> None:
     generation = stack.store.refresh(force=True).generation
     took = wait_for(lambda: all(consumer["generation"] == generation for consumer in stack.consumers()), 5)
     consumers = stack.consumers()
-    assert len(consumers) == 1 + len(WORKERS) * PROCESSES
+    assert len(consumers) == EVERYBODY
     assert {consumer["service"] for consumer in consumers} == {"api", *WORKERS}
     assert len({consumer["fingerprint"] for consumer in consumers}) == 1
     assert took < 2
@@ -227,21 +228,6 @@ def test_a_busy_calendar_is_tried_again(stack: Stack) -> None:
     assert (state["status"], state["attempts"]) == ("done", 2), state
 
 
-def test_worker_processes_that_die_are_replaced_and_their_job_done_once(stack: Stack) -> None:
-    stack.sandbox.fault("calendar", "stall", when="after", count=1)
-    task = stack.ask("Survivor tomorrow at 5pm")
-    wait_for(lambda: stack.state(task)["attempts"] == 1 and "Survivor" in stack.titles())
-    victims = {consumer["pid"] for consumer in stack.consumers() if consumer["role"] == "worker"}
-    for pid in victims:
-        os.kill(pid, signal.SIGKILL)
-    stack.sandbox.clear_faults()
-    state = stack.outcome(task)
-    assert (state["status"], state["attempts"]) == ("done", 2), state
-    assert stack.titles().count("Survivor") == 1
-    everybody = 1 + len(WORKERS) * PROCESSES
-    wait_for(lambda: len(pids := _pids(stack)) == everybody and not victims & pids, 15)
-
-
 def test_redis_away_and_back(stack: Stack) -> None:
     stack.redis.stop()
     try:
@@ -253,8 +239,24 @@ def test_redis_away_and_back(stack: Stack) -> None:
         assert stack.http.get("/api/v1/calendar/calendars").status_code == 200
     finally:
         stack.redis.start()
-    wait_for(lambda: len(stack.consumers()) == 1 + len(WORKERS) * PROCESSES)
+    wait_for(lambda: len(stack.consumers()) == EVERYBODY)
     assert stack.outcome(stack.ask("Back again tomorrow at 6pm"), 60)["status"] == "done"
+
+
+# after the outage of Redis: within ten seconds of a process's death, losing the broker too ends Celery's parent
+# (celery issue 9250), and here is no engine to start the container again
+def test_worker_processes_that_die_are_replaced_and_their_job_done_once(stack: Stack) -> None:
+    stack.sandbox.fault("calendar", "stall", when="after", count=1)
+    task = stack.ask("Survivor tomorrow at 5pm")
+    wait_for(lambda: stack.state(task)["attempts"] == 1 and "Survivor" in stack.titles())
+    victims = {consumer["pid"] for consumer in stack.consumers() if consumer["role"] == "worker"}
+    for pid in victims:
+        os.kill(pid, signal.SIGKILL)
+    stack.sandbox.clear_faults()
+    state = stack.outcome(task)
+    assert (state["status"], state["attempts"]) == ("done", 2), state
+    assert stack.titles().count("Survivor") == 1
+    wait_for(lambda: len(pids := _pids(stack)) == EVERYBODY and not victims & pids, 15)
 
 
 def test_a_dead_grant_is_a_clear_failure(stack: Stack) -> None:
