@@ -180,6 +180,7 @@ def test_no_secret_is_said_or_kept_however_much_ansible_says_and_keeps(
             tmp_path, tasks, [*vault, "-vvvv", "--diff"], {**keywords, "vars": head}, talkative(tmp_path)
         )
     assert completed.returncode == 0, completed.stdout[-4000:]
+    assert "Consent is needed. Open this address in a browser" in completed.stdout
     obtained = volume.document()
     secrets = list(dict.fromkeys(document[name] for document in (pushed, obtained) for name in SECRET_FIELDS))
     assert len(secrets) == 5

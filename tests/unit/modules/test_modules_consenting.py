@@ -1,0 +1,165 @@
+"""From the status of a volume to a pushed token: who is asked, what is sent, and what is said when it goes wrong."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from module_utils.token_keeper_helper import consenting
+from module_utils.token_keeper_helper.failure import ModuleFailure
+from pretended import NOTHING, Docker, document, error, said, status
+
+from token_keeper import TokenDocument
+from token_keeper.errors import ConsentError
+
+CLIENT = {
+    "client_id": "id",
+    "client_secret": "canary-secret",
+    "auth_uri": "https://p.example/a",
+    "token_uri": "https://p.example/t",
+}
+OPTIONS: dict[str, Any] = {
+    "consent": "loopback",
+    "scopes": ["calendar"],
+    "auth_uri": None,
+    "token_uri": None,
+    "consumer_token_uri": None,
+    "redirect_port": 0,
+    "timeout": 300.0,
+    "browser": None,
+    "reconsent": False,
+    "account": None,
+    "allow_http": False,
+    "rotation": None,
+    "reuse_grace": None,
+}
+OBTAINED = TokenDocument(
+    token="canary-token",
+    refresh_token="canary-refresh",
+    token_uri="https://p.example/t",
+    client_id="id",
+    client_secret="canary-secret",
+    scopes=("calendar",),
+    expiry=datetime.now(UTC) + timedelta(hours=1),
+)
+PUSHED = {"changed": True, "reason": "Created", "before": None, "after": document(), "generation": 1}
+
+
+def settle(docker: Docker, secrets: object = CLIENT, *, check_mode: bool = False, **options: Any) -> dict[str, Any]:
+    parameters = {**OPTIONS, **options}
+    return consenting.settle(parameters, (secrets, "the test"), docker.helper, lambda text: None, check_mode=check_mode)
+
+
+@pytest.fixture
+def person(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """A person who consents; the list has what each was asked."""
+    asked: list[dict[str, Any]] = []
+
+    def obtain(*_: object, **options: Any) -> TokenDocument:
+        asked.append(options)
+        return OBTAINED
+
+    monkeypatch.setattr(consenting, "obtain", obtain)
+    return asked
+
+
+@pytest.fixture
+def empty(docker: Docker) -> Docker:
+    """An initialised volume without a document."""
+    docker.has_volume()
+    docker.on("status", answers=[said(status(0, document=NOTHING))])
+    return docker
+
+
+def test_the_answer_goes_to_the_helper_on_stdin_with_its_remaining_life(
+    empty: Docker, person: list[dict[str, Any]]
+) -> None:
+    empty.on("push", answers=[said(PUSHED)])
+    result = settle(empty, rotation="yes", reuse_grace=30.0, account="me@example.com")
+    assert (result["changed"], result["reason"], result["generation"]) == (True, "NoSoundDocument", 1)
+    argv, stdin = empty.calls[-1]
+    assert stdin is not None
+    assert json.loads(stdin)["refresh_token"] == "canary-refresh"
+    assert json.loads(stdin)["account"] == person[0]["login_hint"] == "me@example.com"
+    assert "canary" not in " ".join(argv)
+    assert {"--expect=0", "--rotation=yes", "--reuse-grace=30.0"} <= set(argv)
+    left = next(int(word.partition("=")[2]) for word in argv if word.startswith("--expires-in="))
+    assert 3500 < left <= 3600
+    assert "canary" not in json.dumps(result)
+
+
+def test_a_volume_that_changed_during_the_consent_is_left_alone(docker: Docker, person: list[dict[str, Any]]) -> None:
+    docker.has_volume()
+    seen, now = status(3), status(4, document=document(fingerprint="0" * 16))
+    docker.on("status", answers=[said(seen), said(now)])
+    docker.on("push", answers=[error("Conflict", "GenerationChanged", 11)])
+    with pytest.raises(ModuleFailure) as caught:
+        settle(docker)
+    assert caught.value.kind == "Conflict"
+    assert len([verb for verb in docker.verbs() if verb.startswith("push")]) == 1
+
+
+def test_the_same_document_with_another_number_is_replaced(docker: Docker, person: list[dict[str, Any]]) -> None:
+    docker.has_volume()
+    docker.on("status", answers=[said(status(3)), said(status(4))])
+    docker.on("push", answers=[error("Conflict", "GenerationChanged", 11), said(PUSHED)])
+    assert settle(docker)["changed"]
+    assert [verb.split()[1] for verb in docker.verbs() if verb.startswith("push")] == ["--expect=3", "--expect=4"]
+
+
+def test_nobody_is_asked_for_a_volume_that_cannot_take_the_answer(docker: Docker, person: list[dict[str, Any]]) -> None:
+    docker.has_volume()
+    there = status(0, document=NOTHING)
+    docker.on("status", answers=[said({**there, "volume": {**there["volume"], "writable": False}})])
+    with pytest.raises(ModuleFailure) as caught:
+        settle(docker)
+    assert caught.value.reason == "NotWritable"
+    assert person == []
+
+
+def test_nobody_is_asked_in_check_mode(empty: Docker, person: list[dict[str, Any]]) -> None:
+    result = settle(empty, check_mode=True)
+    assert result["changed"]
+    assert "would be asked" in result["msg"]
+    assert result["after"]["scopes"] == ["calendar"]
+    assert person == []
+
+
+def test_check_mode_goes_on_without_a_volume_or_client_secrets(docker: Docker) -> None:
+    docker.has_no_volume()
+    assert settle(docker, check_mode=True)["reason"] == "VolumeMissing"
+    missing = settle(docker, {}, check_mode=True)
+    assert (missing["changed"], missing["reason"]) == (True, "ClientSecretsMissing")
+    with pytest.raises(ModuleFailure) as caught:
+        settle(docker, {})
+    assert caught.value.reason == "ClientSecretsMissing"
+
+
+def test_a_library_that_fails_with_the_secret_in_its_message_does_not_tell_it(
+    empty: Docker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def obtain(*_: object, **__: object) -> TokenDocument:
+        raise ValueError("bad form: client_secret=canary-secret")
+
+    monkeypatch.setattr(consenting, "obtain", obtain)
+    with pytest.raises(ModuleFailure) as caught:
+        settle(empty)
+    assert "canary" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_a_consent_that_is_refused_keeps_its_type_and_remedy(empty: Docker, monkeypatch: pytest.MonkeyPatch) -> None:
+    def obtain(*_: object, **__: object) -> TokenDocument:
+        raise ConsentError("refused", reason="ConsentRefused", remedy="ask again")
+
+    monkeypatch.setattr(consenting, "obtain", obtain)
+    with pytest.raises(ModuleFailure) as caught:
+        settle(empty)
+    assert (caught.value.kind, caught.value.reason, caught.value.remedy) == (
+        "ConsentError",
+        "ConsentRefused",
+        "ask again",
+    )
+    assert not any(verb.startswith("push") for verb in empty.verbs())
