@@ -61,12 +61,11 @@ class Ledger:
             StorageError: the volume can't be read, or what has to be mended can't be written.
         """
         history = History(volume)
-        state, lineage_known = _load_state(volume, history, events)
-        ledger = cls(volume, history, events, directory, state)
+        ledger = cls(volume, history, events, directory, _load_state(volume, history, events))
         ledger._read()
         ledger._finish_exchange()
         ledger._settle()
-        ledger._take_over(lineage_known=lineage_known)
+        ledger._take_over()
         return ledger
 
     def save(self) -> None:
@@ -156,7 +155,7 @@ class Ledger:
         state.journal = None
         self.save()
         self.volume.remove(self.directory, pending)
-        self._take_over(lineage_known=True)
+        self._take_over()
         return self.document
 
     def sweep(self) -> None:
@@ -215,7 +214,7 @@ class Ledger:
             return
         own = [name for name in replies if name.startswith(self.volume.pending_name(journal.id))]
         # or the late answer to an earlier exchange with the same refresh token
-        late = [name for name in replies if self._answers(journal, replies[name])]
+        late = [name for name in replies if self.volume.spent_by(name) == journal.refresh_token]
         for name in (*own, *late):
             self.take_reply(replies[name], name, event="RolledForward")
             return
@@ -223,28 +222,16 @@ class Ledger:
             self.state.journal = dataclasses.replace(journal, outcome="no_reply")
 
     def _finish_unknown(self, replies: dict[str, TokenDocument]) -> None:
-        """The state is lost: a reply that was written after the document it belongs to is what should stand there."""
+        """The state is lost: a reply to the refresh token that stands in the document is what should stand there."""
         current = self.document
         if current is None:
             return
+        spent = fingerprint(current.refresh_token)
         for name, reply in replies.items():
-            if reply.client_fingerprint != current.client_fingerprint or _expiry(reply) <= _expiry(current):
-                continue
-            with contextlib.suppress(OSError):
-                written = (self.volume.directory / name).stat().st_mtime_ns
-                if written >= self.volume.path.stat().st_mtime_ns:
-                    self.take_reply(reply, name, event="RolledForward")
-                    return
-
-    def _answers(self, journal: Journal, reply: TokenDocument) -> bool:
-        current = self.document
-        return (
-            current is not None
-            and fingerprint(current.refresh_token) == journal.refresh_token
-            and current.client_fingerprint == reply.client_fingerprint
-            and fingerprint(reply.refresh_token) not in self.state.superseded
-            and _expiry(reply) > _expiry(current)
-        )
+            newer = reply.refresh_token != current.refresh_token or _expiry(reply) > _expiry(current)
+            if newer and self.volume.spent_by(name) == spent:
+                self.take_reply(reply, name, event="RolledForward")
+                return
 
     def _is_overtaken(self, reply: TokenDocument) -> bool:
         if self.state.tombstone is not None:
@@ -287,14 +274,14 @@ class Ledger:
             time.sleep(0.02)
             self._read()
 
-    def _take_over(self, *, lineage_known: bool) -> None:
+    def _take_over(self) -> None:
         state, document = self.state, self.document
         if document is None:
-            self._mend_missing(lineage_known=lineage_known)
+            self._mend_missing()
             return
         identity = Identity.of(document)
         current = state.identity
-        if current is None or not lineage_known:
+        if current is None:
             self._restore_lineage(document, identity)
             return
         if state.tombstone is not None and identity.refresh_token == current.refresh_token:
@@ -358,11 +345,11 @@ class Ledger:
             # A reply that is on disk already: the document it belongs to matters more than its copy.
             self.events.record(self.directory, "HistoryFailed", generation=entry.generation, reason=error.reason)
 
-    def _mend_missing(self, *, lineage_known: bool) -> None:
+    def _mend_missing(self) -> None:
         """Put the document back when its file is unsound; one that was taken away stays away."""
         if self.problem is None or self.problem.reason == "NotAFile" or self.state.tombstone is not None:
             return
-        if lineage_known:
+        if self.state.identity is not None:
             self._put_back("Mended", self.problem.reason)
             return
         for entry in self.history.entries()[:1]:
@@ -395,20 +382,20 @@ class Ledger:
         return next((e for e in self.history.entries() if e.document.fingerprint == identity.document), None)
 
 
-def _load_state(volume: Volume, history: History, events: Events) -> tuple[State, bool]:
+def _load_state(volume: Volume, history: History, events: Events) -> State:
     text = b""
     with contextlib.suppress(TokenCorrupt):  # a directory in its place is as good as none
         found = volume.read(volume.state_name, limit=STATE_MAX_BYTES)
         text = found[0] if found is not None else b""
     state = State.parse(text)
     if state is not None:
-        return state, True
+        return state
     # Unknown lineage: whatever comes next has to rank above all that is remembered anywhere.
     remembered = [entry.generation for entry in history.entries()]
     with contextlib.suppress(TokenCorrupt, StorageError):
         remembered += [event["generation"] for event in events.newest(_EVENTS_ASKED) if _is_generation(event)]
     remembered += [int(digits) for digits in re.findall(rb'"generation": (\d{1,15})\b', text)]
-    return State(generation=max(remembered, default=0)), False
+    return State(generation=max(remembered, default=0))
 
 
 def _is_generation(event: dict[str, Any]) -> bool:

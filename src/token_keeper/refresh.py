@@ -221,7 +221,7 @@ def _begin(ledger: Ledger, document: TokenDocument) -> str:
     state = ledger.state
     before = state.journal
     identity = Identity.of(document)
-    identifier = secrets.token_hex(8)
+    identifier = secrets.token_hex(8) + identity.refresh_token
     name = ledger.volume.pending_name(identifier)
     ledger.sweep()
     ledger.volume.reserve(ledger.directory, name)

@@ -20,6 +20,7 @@ from typing import Final
 
 from token_keeper.document import MAX_BYTES
 from token_keeper.errors import StorageError, TokenCorrupt
+from token_keeper.fingerprint import LENGTH as FINGERPRINT_LENGTH
 
 _FILE_MODE: Final = 0o600
 _FOLDER_MODE: Final = 0o700
@@ -62,8 +63,17 @@ class Volume:
         self._pending_prefix = f".{path.name}.pending."
 
     def pending_name(self, identifier: str) -> str:
-        """Return the name of the file that takes the reply of an exchange."""
+        """Return the name of the file that takes the reply of an exchange.
+
+        Args:
+            identifier: names the exchange, and ends with the fingerprint of the refresh token that it sends: so that a
+                late reply is known for what it is although the journal has gone on.
+        """
         return self._pending_prefix + identifier
+
+    def spent_by(self, name: str) -> str:
+        """Return the fingerprint of the refresh token that a pending file's exchange has sent, from the file's name."""
+        return name.removeprefix(self._pending_prefix).partition(_TEMPORARY)[0][-FINGERPRINT_LENGTH:]
 
     def read(self, name: str, *, limit: int = MAX_BYTES) -> tuple[bytes, os.stat_result] | None:
         """Read a side file or the document, whole; ``None`` when there is none.

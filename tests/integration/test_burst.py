@@ -10,7 +10,8 @@ from contextlib import ExitStack, contextmanager
 import pytest
 from deployment import Deployment, docker, eventually
 
-pytestmark = pytest.mark.engine
+# the first test that asks for the deployment waits for its images as well
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 
 PROCESSES_PER_CONTAINER = 3
 

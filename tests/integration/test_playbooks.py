@@ -11,7 +11,8 @@ import pytest
 import requests
 from deployment import BIN, PLAYBOOK, ROOT, Deployment, docker, eventually, run
 
-pytestmark = pytest.mark.engine
+# the first test that asks for the deployment waits for its images as well
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 
 
 def traces(project: str) -> str:
@@ -35,7 +36,6 @@ def test_check_mode_on_a_bare_host_announces_changes_and_makes_none(tmp_path: Pa
 
 
 def test_the_second_run_changes_nothing_and_exchanges_nothing(deployment: Deployment) -> None:
-    deployment.playbook("site.yml").succeeded()
     before, counted = deployment.status(), deployment.counters()
     again = deployment.playbook("site.yml").succeeded()
     after = deployment.status()
@@ -47,7 +47,6 @@ def test_the_second_run_changes_nothing_and_exchanges_nothing(deployment: Deploy
 
 
 def test_check_mode_on_a_deployed_host_announces_nothing(deployment: Deployment) -> None:
-    deployment.playbook("site.yml").succeeded()
     assert deployment.playbook("site.yml", "--check", "--diff").succeeded().changed == 0
 
 
@@ -106,7 +105,6 @@ def test_observing_exchanges_nothing_and_changes_nothing(deployment: Deployment)
 
 
 def test_site_renews_a_token_that_ran_out_while_nobody_asked(deployment: Deployment) -> None:
-    deployment.playbook("site.yml").succeeded()
     with deployment.sandbox_settings(access_token_lifetime=1):
         docker("exec", deployment.container("api"), "token-keeper", "refresh", "--force", "--json")
     eventually(lambda: deployment.status()["document"]["expires_in"] <= 0, within=10, what="the token has run out")

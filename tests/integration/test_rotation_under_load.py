@@ -12,7 +12,8 @@ import pytest
 import requests
 from deployment import Deployment, eventually
 
-pytestmark = pytest.mark.engine
+# the first test that asks for the deployment waits for its images as well
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 
 RATE = 20.0
 """Requests a second."""
