@@ -22,7 +22,7 @@ from token_keeper.fingerprint import fingerprint
 from token_keeper.history import Entry, History
 from token_keeper.provider import rotation_of
 from token_keeper.state import MAX_BYTES as STATE_MAX_BYTES
-from token_keeper.state import Identity, Journal, State
+from token_keeper.state import Identity, State
 from token_keeper.volume import Volume
 
 _SETTLE: Final = 0.5
