@@ -119,11 +119,12 @@ def exchange(ledger: Ledger, *, force: bool = False, deadline: float = DEADLINE)
         state.rotation = "yes"
     state.dead_grant = state.dead_reason = None
     state.end_cooldown()
-    if reply.expires_in is not None and reply.expires_in < _FIRST_BACKOFF:
-        # a token without any life would be renewed at each call of each process
-        state.begin_cooldown(time.time(), _FIRST_BACKOFF)
     try:
         current = ledger.take_reply(renewed[0], pending, event="Refreshed")
+        if reply.expires_in is not None and reply.expires_in < _FIRST_BACKOFF:
+            # a token without any life would be renewed at each call of each process
+            state.begin_cooldown(time.time(), _FIRST_BACKOFF)
+            ledger.save()
     except StorageError as failure:
         raise UnsavedReply(failure, renewed[0], pending) from failure
     return current or renewed[0]

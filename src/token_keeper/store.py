@@ -314,22 +314,23 @@ class TokenStore:
                     yield Ledger.open(volume, DryEvents(volume, self.service), directory)
                     return
                 self._save_unsaved(directory)
-                yield Ledger.open(self._volume, self._events, directory)
+                ledger = Ledger.open(self._volume, self._events, directory)
+                self._unsaved = None
+                yield ledger
             finally:
                 # what this process just wrote may share its times with what it replaced
                 self._cached = None
 
     def _save_unsaved(self, directory: int) -> None:
+        """Put a reply that the disk did not take into its pending file; opening the ledger then installs it."""
         unsaved = self._unsaved
         if unsaved is None:
             return
         with contextlib.suppress(TokenMissing, TokenCorrupt):
             if self.read().fingerprint == unsaved.document.fingerprint:
-                self._unsaved = None  # the disk failed after it had been installed
-                return
+                return  # the disk failed after it had been installed
         # raises while the disk still fails: going on without it would lose it
         self._volume.replace(directory, unsaved.pending, unsaved.document.to_json().encode())
-        self._unsaved = None
 
     def _renewed_token(self) -> str:
         fresh, usable = self._at_hand()

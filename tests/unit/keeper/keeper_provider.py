@@ -191,7 +191,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             for byte in data:
                 self.wfile.write(bytes([byte]))
                 self.wfile.flush()
-                if provider.released.wait(0.02):
+                if provider.released.wait(0.004):
                     break
 
     def _endless(self, provider: Provider, form: dict[str, str]) -> None:
