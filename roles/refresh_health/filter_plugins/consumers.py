@@ -8,8 +8,6 @@ from typing import Any, Final
 LEVELS: Final = ("mount", "container", "process")
 """Proof of convergence, from weak to strong."""
 
-_COMPOSE: Final = "com.docker.compose."
-
 Consumer = Mapping[str, Any]
 
 
@@ -35,22 +33,6 @@ def level(consumers: Sequence[Consumer]) -> str:
     return LEVELS[min(LEVELS.index(consumer["level"]) for consumer in consumers)] if consumers else "none"
 
 
-def container_identity(containers: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    """Return what decides how containers behave: their services, image digests and hashes of configuration.
-
-    Arguments:
-        containers: entries of the Docker API's container list, with their labels.
-    """
-    return sorted(
-        [
-            container["Labels"].get(f"{_COMPOSE}service", ""),
-            container["ImageID"],
-            container["Labels"].get(f"{_COMPOSE}config-hash", ""),
-        ]
-        for container in containers
-    )
-
-
 def _missing(consumers: Sequence[Consumer], wanted: Mapping[str, Any]) -> str:
     found = sum(consumer["service"] == wanted["service"] for consumer in consumers)
     count = int(wanted.get("containers", 1))
@@ -69,8 +51,4 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name, as Ansible asks for them."""
-        return {
-            "refresh_health_lagging": lagging,
-            "refresh_health_level": level,
-            "refresh_health_container_identity": container_identity,
-        }
+        return {"refresh_health_lagging": lagging, "refresh_health_level": level}
