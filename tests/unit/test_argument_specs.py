@@ -1,0 +1,78 @@
+"""Every role: its argument specification, its defaults and its README say the same."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+ROLES = sorted(path for path in (ROOT / "roles").iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def load(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+role_readme = load(ROOT / "scripts/role_readme.py")
+EACH_ROLE = pytest.mark.parametrize("role", ROLES, ids=lambda path: path.name)
+
+
+@EACH_ROLE
+def test_the_parts_of_a_role_are_there(role: Path) -> None:
+    for part in ("README.md", "meta/main.yml", "meta/argument_specs.yml", "defaults/main.yml", "tasks/main.yml"):
+        assert (role / part).is_file(), f"roles/{role.name}/{part}"
+
+
+@EACH_ROLE
+def test_specification_and_defaults_agree(role: Path) -> None:
+    assert role_readme.Role.read(role).complaints() == []
+
+
+@EACH_ROLE
+def test_the_readme_is_up_to_date(role: Path) -> None:
+    written = (role / "README.md").read_text()
+    assert written == role_readme.Role.read(role).readme(), "run scripts/role_readme.py"
+
+
+@EACH_ROLE
+def test_the_main_file_is_a_short_table_of_contents(role: Path) -> None:
+    assert len((role / "tasks/main.yml").read_text().splitlines()) <= 70
+
+
+@EACH_ROLE
+def test_every_entry_point_has_its_tasks(role: Path) -> None:
+    for name in yaml.safe_load((role / "meta/argument_specs.yml").read_text())["argument_specs"]:
+        assert (role / f"tasks/{name}.yml").is_file(), f"{role.name}: {name} is specified, and there are no such tasks"
+
+
+@pytest.mark.parametrize(
+    ("spec", "defaults", "complaint"),
+    [
+        ({"sample_a": {"description": "A."}}, "", "sample_a is optional and has no default"),
+        ({}, "# Why\nsample_b: 1\n", "sample_b has a default and is not in argument_specs.yml"),
+        ({"sample_c": {"description": "C."}}, "sample_c: 1\n", "sample_c has no comment above it"),
+        ({"sample_d": {"type": "str"}}, "# Why\nsample_d: ''\n", "sample_d has no description"),
+        ({"other": {"description": "O."}}, "# Why\nother: 1\n", "other does not begin with the role's name"),
+        ({"sample_e": {"description": "E.", "default": 1}}, "# Why\nsample_e: 1\n", "belongs into defaults/main.yml"),
+    ],
+)
+def test_a_difference_is_named(tmp_path: Path, spec: dict[str, object], defaults: str, complaint: str) -> None:
+    role = tmp_path / "sample"
+    (role / "meta").mkdir(parents=True)
+    (role / "defaults").mkdir()
+    (role / "meta/argument_specs.yml").write_text(
+        yaml.safe_dump({"argument_specs": {"main": {"short_description": "S", "options": spec}}})
+    )
+    (role / "defaults/main.yml").write_text(f"---\n{defaults}")
+    assert any(complaint in found for found in role_readme.Role.read(role).complaints())
