@@ -324,9 +324,17 @@ def test_make_stops_before_it_makes_an_environment(tmp_path: Path, docker: str |
 
 @dataclass(frozen=True)
 class SecondEngine:
-    """An engine beside the one that the tests use, away from its network and its data."""
+    """An engine beside the one that the tests use, with data of its own, and in a network namespace of its own.
 
+    The namespace is no luxury: an engine without a bridge deletes docker0, whoever has made it.
+    """
+
+    bootstrap: Bootstrap
     folder: Path
+
+    def play(self, role: str, variables: dict[str, Any] | None = None) -> Run:
+        """Apply a role to it."""
+        return self.bootstrap.play(role, variables=self.variables | (variables or {}), prefix=("unshare", "--net"))
 
     @property
     def variables(self) -> dict[str, Any]:
@@ -369,7 +377,7 @@ class SecondEngine:
 def second_engine(bootstrap: Bootstrap) -> Iterator[SecondEngine]:
     # A socket's path may not be longer than 107 bytes, and pytest's folders are
     folder = Path(tempfile.mkdtemp(prefix="tk-engine.", dir="/tmp"))
-    engine = SecondEngine(folder)
+    engine = SecondEngine(bootstrap, folder)
     yield engine
     engine.kill()
     shutil.rmtree(folder, ignore_errors=True)
@@ -378,14 +386,14 @@ def second_engine(bootstrap: Bootstrap) -> Iterator[SecondEngine]:
 def main_engine() -> str:
     """What tells the engine that everyone uses from a restarted one."""
     command = ["docker", "info", "--format", "{{.ID}}"]
-    pid = Path("/var/run/docker.pid")
-    started = pid.read_text() if pid.exists() else ""
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout + started
+    pid, bridge = Path("/var/run/docker.pid"), Path("/sys/class/net/docker0/ifindex")
+    state = "".join(path.read_text() for path in (pid, bridge) if path.exists())
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout + state
 
 
 @AS_ROOT
 def test_an_engine_is_started_found_again_killed_started_again_and_stopped(
-    bootstrap: Bootstrap, second_engine: SecondEngine
+    second_engine: SecondEngine,
 ) -> None:
     others = main_engine()
     # Leftovers of a killed engine: both pid files name a process that lives and is something else
@@ -393,31 +401,30 @@ def test_an_engine_is_started_found_again_killed_started_again_and_stopped(
     for file in ("docker.pid", "exec/containerd/containerd.pid"):
         (second_engine.folder / file).write_text(str(os.getpid()))
 
-    started = bootstrap.play("docker_host", variables=second_engine.variables).succeeded()
+    started = second_engine.play("docker_host").succeeded()
     assert started.changed == 1
     assert second_engine.answers()
 
-    assert bootstrap.play("docker_host", variables=second_engine.variables).succeeded().changed == 0
+    assert second_engine.play("docker_host").succeeded().changed == 0
 
     killed = second_engine.pid
     os.kill(killed, signal.SIGKILL)
-    again = bootstrap.play("docker_host", variables=second_engine.variables).succeeded()
+    again = second_engine.play("docker_host").succeeded()
     assert again.changed == 1
     assert second_engine.pid != killed
 
-    stopped = bootstrap.play("docker_host:stop", variables=second_engine.variables).succeeded()
+    stopped = second_engine.play("docker_host:stop").succeeded()
     assert stopped.changed == 1
     assert not second_engine.answers()
     assert not (second_engine.folder / "docker.pid").exists()
-    assert bootstrap.play("docker_host:stop", variables=second_engine.variables).succeeded().changed == 0
+    assert second_engine.play("docker_host:stop").succeeded().changed == 0
     assert main_engine() == others
 
 
 @AS_ROOT
-def test_an_engine_that_gives_up_is_quoted(bootstrap: Bootstrap, second_engine: SecondEngine) -> None:
-    variables = second_engine.variables | {"docker_host_engine_arguments": ["--storage-driver=no-such-driver"]}
-    variables["docker_host_engine_arguments"].append(f"--data-root={second_engine.folder / 'data'}")
-    run = bootstrap.play("docker_host", variables=variables)
+def test_an_engine_that_gives_up_is_quoted(second_engine: SecondEngine) -> None:
+    arguments = [f"--data-root={second_engine.folder / 'data'}", "--storage-driver=no-such-driver"]
+    run = second_engine.play("docker_host", {"docker_host_engine_arguments": arguments})
     assert run.code != 0
     assert "dockerd ended at once. The end of" in run.text
     assert "no-such-driver" in run.text
