@@ -9,13 +9,15 @@ from __future__ import annotations
 import dataclasses
 import errno
 import os
+import re
 import stat
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from token_keeper.errors import StorageError
+from token_keeper.errors import Conflict, StorageError
 
-_MARKER = ".token-keeper"
+_MARKER: Final = ".token-keeper"
+_OURS: Final = re.compile(r"\.json(\.|$)|^lost\+found$")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -31,7 +33,9 @@ class InitOutcome:
         return dataclasses.asdict(self)
 
 
-def initialise(directory: Path, *, uid: int, gid: int, mode: int, dry_run: bool = False) -> InitOutcome:
+def initialise(
+    directory: Path, *, uid: int, gid: int, mode: int, force: bool = False, dry_run: bool = False
+) -> InitOutcome:
     """Give a volume's directory and everything in it to the app's user.
 
     A first file is left in it, because an empty volume would be filled and chowned anew by the next container that
@@ -42,9 +46,11 @@ def initialise(directory: Path, *, uid: int, gid: int, mode: int, dry_run: bool 
         uid: user that every consumer runs as.
         gid: group of the same.
         mode: the directory's mode, such as ``0o700``.
+        force: take over a volume that holds something else than token documents.
         dry_run: say what would change and change nothing.
 
     Raises:
+        Conflict: the volume was never ours and holds other things, such as somebody's database.
         StorageError: not permitted, or not a directory.
     """
     try:
@@ -57,7 +63,7 @@ def initialise(directory: Path, *, uid: int, gid: int, mode: int, dry_run: bool 
             )
         before = {"uid": status.st_uid, "gid": status.st_gid, "mode": f"{stat.S_IMODE(status.st_mode):04o}"}
         after = {"uid": uid, "gid": gid, "mode": f"{mode:04o}"}
-        changed = _Taking(directory, uid, gid, dry_run=dry_run).take(mode)
+        changed = _Taking(directory, uid, gid, force=force, dry_run=dry_run).take(mode)
     except OSError as error:
         raise StorageError(
             f"cannot prepare {directory} as uid {os.geteuid()}: {error.strerror}",
@@ -74,8 +80,9 @@ class _Taking:
     where it must. Consumers that are at work keep their access meanwhile, through the group.
     """
 
-    def __init__(self, directory: Path, uid: int, gid: int, *, dry_run: bool) -> None:
+    def __init__(self, directory: Path, uid: int, gid: int, *, force: bool, dry_run: bool) -> None:
         self._directory = directory
+        self._force = force
         self._owner = (uid, gid)
         self._dry_run = dry_run
         self._me = os.geteuid()
@@ -87,6 +94,15 @@ class _Taking:
         self._changed = (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)) != (*self._owner, mode)
         entered = self._enter(self._directory)
         if self._is_open(self._directory):
+            if strangers := self._strangers():
+                if entered:
+                    self._directory.chmod(stat.S_IMODE(status.st_mode))
+                    os.chown(self._directory, status.st_uid, status.st_gid)
+                raise Conflict(
+                    f"{self._directory} holds other things than token documents: {', '.join(strangers)}",
+                    reason="ForeignContent",
+                    remedy="name a volume of its own for the token; --force takes over this one with all that is in it",
+                )
             self._leave_marker()
             for path in sorted(self._directory.iterdir()):
                 self._put_right(path)
@@ -107,6 +123,12 @@ class _Taking:
 
     def _is_open(self, folder: Path) -> bool:
         return os.access(folder, os.R_OK | os.W_OK | os.X_OK, effective_ids=True)
+
+    def _strangers(self) -> list[str]:
+        """Name the first entries that no app of the kind would have put there, in a volume that was never ours."""
+        if self._force or (self._directory / _MARKER).exists():
+            return []
+        return sorted(path.name for path in self._directory.iterdir() if not _OURS.search(path.name))[:5]
 
     def _leave_marker(self) -> None:
         marker = self._directory / _MARKER

@@ -208,9 +208,10 @@ def clear(store: TokenStore, reason: str, dry_run: bool) -> dict[str, Any]:
 @click.option("--uid", type=click.IntRange(0), required=True, help="User that every consumer runs as.")
 @click.option("--gid", type=click.IntRange(0), required=True, help="Group of the same.")
 @click.option("--mode", default="0700", show_default=True, help="Mode of the directory, octal.")
+@click.option("--force", is_flag=True, help="Take over a volume that holds other things than token documents.")
 @click.option("--dry-run", is_flag=True, help="Say what would happen and change nothing.")
 @_verb
-def init_volume(store: TokenStore, uid: int, gid: int, mode: str, dry_run: bool) -> dict[str, Any]:
+def init_volume(store: TokenStore, *, uid: int, gid: int, mode: str, force: bool, dry_run: bool) -> dict[str, Any]:
     """Give the volume its first owner and mode (as root with CAP_CHOWN)."""
     try:
         bits = int(mode, 8)
@@ -218,4 +219,4 @@ def init_volume(store: TokenStore, uid: int, gid: int, mode: str, dry_run: bool)
         raise click.BadParameter(f"{mode!r} is not an octal mode", param_hint="--mode") from None
     if bits & ~0o770 or bits & 0o700 != 0o700:
         raise click.BadParameter(f"{mode} must let the owner in and nobody outside the group", param_hint="--mode")
-    return initialise(store.path.parent, uid=uid, gid=gid, mode=bits, dry_run=dry_run).as_dict()
+    return initialise(store.path.parent, uid=uid, gid=gid, mode=bits, force=force, dry_run=dry_run).as_dict()
