@@ -34,7 +34,7 @@ Exit codes: 0 done, 1 internal, 2 usage, 3 TokenMissing, 4 TokenCorrupt, 5 Reaut
     envvar="TOKEN_KEEPER_PATH",
     default=DEFAULT_PATH,
     show_default=True,
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, readable=False),
     help="The token document.",
 )
 @click.option(
