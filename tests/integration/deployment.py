@@ -8,9 +8,9 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -128,16 +128,14 @@ class Deployment:
         """Return the names of the containers that use the token."""
         return [self.container("api"), self.container("celery", 1), self.container("celery", 2)]
 
-    @contextmanager
-    def sandbox_settings(self, **settings: Any) -> Iterator[None]:
-        """Make the sandbox behave in another way for a while."""
-        before = self.get(f"{self.sandbox}/admin/settings")
-        requests.put(f"{self.sandbox}/admin/settings", json=settings, timeout=10).raise_for_status()
-        try:
-            yield
-        finally:
-            again = {name: before[name] for name in settings}
-            requests.put(f"{self.sandbox}/admin/settings", json=again, timeout=10).raise_for_status()
+    def expire_token(self) -> None:
+        """Make the access token in the volume one that has run out, as after a night without requests."""
+        inside = ["docker", "exec", "--interactive", self.container("api")]
+        document = json.loads(docker(*inside[1:], "cat", "/app/tokens/token.json"))
+        document["expiry"] = (datetime.now(UTC) - timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        push = [*inside, "token-keeper", "push", "--force", "--json"]
+        subprocess.run(push, input=json.dumps(document).encode(), capture_output=True, check=True, timeout=60)
+        assert self.status()["document"]["expires_in"] <= 0
 
     def remove(self) -> Run:
         """Remove everything, the volumes too."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import pytest
-from deployment import Deployment, docker, eventually
+from deployment import Deployment, docker
 
 # the first test that asks for the deployment waits for its images as well
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
@@ -77,13 +77,6 @@ def outcome(process: subprocess.Popen[str]) -> dict[str, object]:
     return found
 
 
-def expire(deployment: Deployment) -> None:
-    """Replace the access token with one that has run out."""
-    with deployment.sandbox_settings(access_token_lifetime=1):
-        docker("exec", deployment.container("api"), "token-keeper", "refresh", "--force", "--json")
-    eventually(lambda: deployment.status()["document"]["expires_in"] <= 0, within=10, what="the token has run out")
-
-
 def test_a_burst_on_an_expired_token_costs_one_exchange(deployment: Deployment) -> None:
     image = docker("inspect", "--format", "{{.Config.Image}}", deployment.container("api")).strip()
     reader_command = (
@@ -91,7 +84,7 @@ def test_a_burst_on_an_expired_token_costs_one_exchange(deployment: Deployment) 
         "--mount", f"type=volume,source={deployment.volume},target=/app/tokens,readonly,volume-nocopy",
         image, "python", "-c", READER,
     )  # fmt: skip
-    expire(deployment)
+    deployment.expire_token()
     before, refused = deployment.status(), deployment.counters()["exchanges"]["refused"]
     counted = deployment.exchanges()
     with ExitStack() as running:

@@ -105,9 +105,7 @@ def test_observing_exchanges_nothing_and_changes_nothing(deployment: Deployment)
 
 
 def test_site_renews_a_token_that_ran_out_while_nobody_asked(deployment: Deployment) -> None:
-    with deployment.sandbox_settings(access_token_lifetime=1):
-        docker("exec", deployment.container("api"), "token-keeper", "refresh", "--force", "--json")
-    eventually(lambda: deployment.status()["document"]["expires_in"] <= 0, within=10, what="the token has run out")
+    deployment.expire_token()
     assert "run out" in deployment.playbook("playbooks/verify.yml", "-e", "mode=observe").succeeded().text
     renewed = deployment.playbook("site.yml").succeeded()
     assert renewed.changed == 1, renewed.output
