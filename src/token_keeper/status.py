@@ -60,7 +60,7 @@ def look(volume: Volume) -> Status:
     """
     directory = _directory(volume)
     state = _state(volume) or State()
-    document: dict[str, Any]
+    document: dict[str, Any] = {}
     sound: TokenDocument | None = None
     try:
         found = volume.read(volume.name)
@@ -73,8 +73,7 @@ def look(volume: Volume) -> Status:
             sound = TokenDocument.parse(data, str(volume.path))
             document |= report.describe(sound)
     except TokenCorrupt as problem:
-        found_facts = document if found is not None else {}
-        document = {**found_facts, "state": "corrupt", "reason": problem.reason, "message": problem.message}
+        document = {**document, "state": "corrupt", "reason": problem.reason, "message": problem.message}
     now = time.time()
     settled = sound is not None and state.identity is not None and state.identity.document == sound.fingerprint
     dead = sound is not None and (state.dead_grant == sound.grant_fingerprint or _is_lost(state, sound))

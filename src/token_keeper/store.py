@@ -230,12 +230,13 @@ class TokenStore:
 
         Raises:
             Conflict: the volume holds a newer document, another grant, or another generation than expected.
+            TokenCorrupt: what stands there is no file, which is never replaced: it may be anything.
             StorageError, LockTimeout: nothing was changed.
         """
         if expires_in is not None:
             document = document.with_expires_in(expires_in, time.time())
         with self._ledger(self._lock_timeout, dry_run=dry_run) as opened:
-            ledger = _held(opened)
+            ledger = _replaceable(opened)
             before = report.describe(ledger.document) if ledger.document else None
             same_policy = (rotation is None or rotation == ledger.state.rotation) and (
                 reuse_grace is None or reuse_grace == ledger.state.reuse_grace
@@ -267,7 +268,7 @@ class TokenStore:
             StorageError, LockTimeout: nothing was changed.
         """
         with self._ledger(self._lock_timeout, dry_run=dry_run) as opened:
-            ledger = _held(opened)
+            ledger = _replaceable(opened)
             before = report.describe(ledger.document) if ledger.document else None
             there = ledger.document is not None or ledger.problem is not None
             if there and not dry_run:
@@ -511,6 +512,13 @@ def _timing(document: TokenDocument, path: Path) -> _Timing:
 def _held(ledger: Ledger | None) -> Ledger:
     if ledger is None:
         raise TokenKeeperError("the lock was given up by a writer that needs it")
+    return ledger
+
+
+def _replaceable(ledger: Ledger | None) -> Ledger:
+    ledger = _held(ledger)
+    if ledger.problem is not None and ledger.problem.reason == "NotAFile":
+        raise ledger.problem
     return ledger
 
 

@@ -96,6 +96,8 @@ class Volume:
         except OSError as error:
             if error.errno == errno.ELOOP:
                 raise _not_a_file(path, "a symbolic link") from error
+            if error.errno == errno.ENXIO:
+                raise _not_a_file(path, "a socket") from error
             raise self._failure("read", path, error) from error
         try:
             status = os.fstat(descriptor)

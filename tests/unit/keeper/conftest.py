@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from keeper_provider import Provider, running_provider
 
 import token_keeper
 from token_keeper import TokenStore
+
+# a machine that is busy with other things makes no test wrong
+hypothesis.settings.register_profile("kit", deadline=None)
+hypothesis.settings.load_profile("kit")
 
 
 @pytest.fixture(autouse=True)

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import shutil
+import stat
 import threading
 import time
 from collections.abc import Callable
@@ -145,20 +146,28 @@ def test_what_is_no_file_is_told_and_left(store: TokenStore, provider: Provider,
     assert tree(path.parent) == before
 
 
-def test_a_push_over_a_directory_is_a_typed_error_and_over_a_symlink_replaces_the_link(
-    store: TokenStore, provider: Provider, path: Path, tmp_path: Path
+@pytest.mark.parametrize("kind", ["directory", "symlink", "fifo", "socket"])
+def test_what_is_no_file_is_never_replaced_or_removed(
+    store: TokenStore, provider: Provider, path: Path, kind: str
 ) -> None:
-    path.mkdir()
-    with pytest.raises(StorageError) as caught:
-        store.replace(provider.grant())
-    assert caught.value.reason == "NotAFile"
-    path.rmdir()
-    outside = tmp_path / "outside"
-    outside.write_text("untouched")
-    path.symlink_to(outside)
-    store.replace(provider.grant())
-    assert not path.is_symlink()
-    assert outside.read_text() == "untouched"
+    if kind == "directory":
+        path.mkdir()
+    elif kind == "symlink":
+        path.symlink_to("elsewhere")
+    elif kind == "fifo":
+        os.mkfifo(path)
+    else:
+        os.mknod(path, 0o600 | stat.S_IFSOCK)
+    before = tree(path.parent)
+    for attempt in (
+        lambda: store.replace(provider.grant()),
+        lambda: store.replace(provider.grant(), force=True),
+        store.clear,
+    ):
+        with pytest.raises(TokenCorrupt) as caught:
+            attempt()
+        assert caught.value.reason == "NotAFile"
+    assert tree(path.parent) == before
 
 
 def test_a_careless_mode_alone_is_mended(store: TokenStore, provider: Provider, path: Path) -> None:
