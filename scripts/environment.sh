@@ -15,7 +15,7 @@ if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
         package=$("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')
         say "Installing $package, which Debian keeps apart from Python"
         apt-get update -qq
-        DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends "$package"
+        DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends "$package" >/dev/null
     fi
     say "Making .venv with $("$python" --version)"
     rm -rf .venv
