@@ -801,3 +801,17 @@ def test_a_document_survives_side_files_deleted_at_any_time(store: TokenStore, p
         generations.append(store.refresh(force=True).generation)
     assert generations == sorted(set(generations))
     assert isinstance(on_disk(path), TokenDocument)
+
+
+def test_a_reply_that_lives_shorter_than_the_token_it_replaces_is_taken(
+    store: TokenStore, provider: Provider, path: Path
+) -> None:
+    """A provider may shorten what it gives: what was asked for under the lock is not overtaken by the document it began with."""
+    store.replace(provider.grant(expires_in=3600))
+    before = store.read().token
+    provider.lifetime = 300
+    outcome = store.refresh(force=True)
+    assert outcome.exchanged
+    assert outcome.generation == 2
+    assert on_disk(path).token not in {None, before}
+    assert state_of(path).conditions["Refreshing"].status == "False"

@@ -1,0 +1,146 @@
+"""A look at the volume: an answer whatever is found, and nothing changed by looking."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from keeper_parts import edit_state, ending, expired, make_old, push, renewed, state_path, tree, write_in_place
+from keeper_provider import Provider
+
+from token_keeper import TokenStore, fingerprint
+from token_keeper.errors import ProviderUnavailable, ReauthRequired, StorageError
+
+
+def test_a_sound_document(store: TokenStore, provider: Provider, path: Path) -> None:
+    document = provider.grant()
+    store.replace(document, rotation="no")
+    before = tree(path.parent)
+    status = store.status()
+    assert tree(path.parent) == before
+    assert status.healthy
+    assert status.document["state"] == "sound"
+    assert status.document["settled"] is True
+    assert status.document["content_fingerprint"] == fingerprint(path.read_bytes())
+    assert (status.generation, status.rotation, status.failures) == (1, "no", 0)
+    assert status.volume["filesystem"]
+    text = json.dumps(status.as_dict())
+    for secret in (document.token or "-", document.refresh_token, document.client_secret, document.client_id):
+        assert secret not in text
+
+
+def test_a_foreign_write_is_not_settled(store: TokenStore, provider: Provider, path: Path) -> None:
+    document = provider.grant()
+    store.replace(document)
+    write_in_place(path, renewed(document, "theirs"))
+    assert store.status().document["settled"] is False
+    assert store.snapshot().generation is None
+    store.refresh()
+    assert store.status().document["settled"] is True
+    assert store.snapshot().generation == 2
+
+
+def test_ready_follows_the_time(store: TokenStore, provider: Provider) -> None:
+    push(store, expired(provider.grant()))
+    ready = condition(store, "Ready")
+    assert (ready["status"], ready["reason"]) == ("Unknown", "TokenExpired")
+    store.access_token()
+    assert (condition(store, "Ready")["status"], condition(store, "Refreshing")["status"]) == ("True", "False")
+
+
+def condition(store: TokenStore, name: str) -> dict[str, str]:
+    return next(entry for entry in store.status().conditions if entry["type"] == name)
+
+
+def test_a_dead_grant(store: TokenStore, provider: Provider) -> None:
+    push(store, ending(provider.grant()))
+    provider.live.clear()
+    with pytest.raises(ReauthRequired):
+        store.refresh()
+    status = store.status()
+    assert not status.healthy
+    assert condition(store, "ReauthRequired")["reason"] == "InvalidGrant"
+    assert condition(store, "Ready")["status"] == "True", "the old token still works"
+
+
+def test_an_exchange_whose_outcome_is_unknown(store: TokenStore, rotating: Provider, path: Path) -> None:
+    push(store, expired(rotating.grant()), rotation="yes")
+    rotating.script.append("drop_after")
+    with pytest.raises(ProviderUnavailable):
+        store.access_token()
+    edit_state(path, cooldown_since=None, cooldown_until=None)
+    with pytest.raises(ReauthRequired):
+        store.access_token()
+    assert not store.status().healthy
+    assert (condition(store, "Ready")["status"], condition(store, "Ready")["reason"]) == ("False", "ReauthRequired")
+
+
+@pytest.mark.parametrize("junk", ["directory", "symlink", "bytes", "empty"])
+def test_whatever_stands_in_the_place_of_the_state(
+    store: TokenStore, provider: Provider, path: Path, junk: str
+) -> None:
+    store.replace(provider.grant())
+    side = state_path(path)
+    side.unlink()
+    if junk == "directory":
+        side.mkdir()
+    elif junk == "symlink":
+        side.symlink_to("/etc/passwd")
+    else:
+        side.write_bytes(os.urandom(500) if junk == "bytes" else b"")
+    status = store.status()
+    assert (status.document["state"], status.generation, status.healthy) == ("sound", 0, True)
+
+
+@pytest.mark.parametrize("what", ["directory", "symlink", "fifo", "socket", "junk", "huge", "empty"])
+def test_whatever_stands_in_the_place_of_the_document(store: TokenStore, path: Path, what: str) -> None:
+    if what == "directory":
+        path.mkdir()
+    elif what == "symlink":
+        path.symlink_to("/etc/passwd")
+    elif what == "fifo":
+        os.mkfifo(path)
+    elif what == "socket":
+        os.mknod(path, 0o140600)
+    elif what == "huge":
+        with path.open("wb") as file:
+            file.truncate(1 << 33)
+    else:
+        path.write_bytes(b"{" if what == "junk" else b"")
+    status = store.status()
+    assert (status.document["state"], status.healthy) == ("corrupt", False)
+    assert status.document["reason"] in {"NotAFile", "NotJSON", "TooLarge", "Empty"}
+    assert status.document["message"]
+
+
+def test_a_cleared_volume_says_why(store: TokenStore, provider: Provider) -> None:
+    store.replace(provider.grant())
+    store.clear("Maintenance")
+    status = store.status()
+    assert (status.document["state"], status.document["reason"], status.healthy) == ("missing", "Maintenance", False)
+    assert condition(store, "Ready")["status"] == "False"
+
+
+def test_what_cannot_be_looked_at(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for where, reason in (("absent", "NoVolume"), ("file", "NotADirectory")):
+        with pytest.raises(StorageError) as caught:
+            TokenStore(tmp_path / where / "token.json").status()
+        assert caught.value.reason == reason
+
+
+def test_a_snapshot_is_not_parsed_again_while_nothing_changed(
+    store: TokenStore, provider: Provider, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.replace(provider.grant())
+    make_old(path)
+    first = store.snapshot()
+
+    def fail(*_: object, **__: object) -> None:
+        raise AssertionError("read again")
+
+    monkeypatch.setattr(type(store._volume), "read", fail)
+    assert store.snapshot() == first
+    assert store.access_token() == first.document.token
