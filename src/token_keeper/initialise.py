@@ -122,7 +122,9 @@ class _Taking:
         return True
 
     def _is_open(self, folder: Path) -> bool:
-        return os.access(folder, os.R_OK | os.W_OK | os.X_OK, effective_ids=True)
+        # a dry run only looks, and may have been given the right to look everywhere (CAP_DAC_READ_SEARCH)
+        needed = os.R_OK | os.X_OK | (0 if self._dry_run else os.W_OK)
+        return os.access(folder, needed, effective_ids=True)
 
     def _strangers(self) -> list[str]:
         """Name the first entries that no app of the kind would have put there, in a volume that was never ours."""

@@ -80,6 +80,20 @@ class ReplaceOutcome:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class PolicyOutcome:
+    """What is declared of the provider before and after: ``rotation`` and ``reuse_grace`` in seconds."""
+
+    changed: bool
+    before: dict[str, Any]
+    after: dict[str, Any]
+    generation: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the outcome as the command line's JSON."""
+        return dataclasses.asdict(self)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class ClearOutcome:
     """What taking the document away came to."""
 

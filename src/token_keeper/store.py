@@ -27,7 +27,7 @@ from token_keeper.ledger import Ledger, missing
 from token_keeper.lock import DirectoryLock
 from token_keeper.refresh import UnsavedReply, exchange
 from token_keeper.replacement import judge
-from token_keeper.report import ClearOutcome, RefreshOutcome, ReplaceOutcome
+from token_keeper.report import ClearOutcome, PolicyOutcome, RefreshOutcome, ReplaceOutcome
 from token_keeper.state import MAX_BYTES as STATE_MAX_BYTES
 from token_keeper.state import Rotation, State
 from token_keeper.status import Status, look
@@ -261,6 +261,31 @@ class TokenStore:
                 ledger.accept(document, event="Pushed", new_grant=not same_grant)
             return ReplaceOutcome(True, verdict, ledger.state.generation, before, report.describe(document))
 
+    def declare(
+        self, *, rotation: Rotation | None = None, reuse_grace: float | None = None, dry_run: bool = False
+    ) -> PolicyOutcome:
+        """Say what the provider does with refresh tokens; the document and its generation stay as they are.
+
+        Args:
+            rotation: whether it gives a new one at each exchange; ``None`` leaves what is known.
+            reuse_grace: seconds for which it accepts a spent one; ``None`` leaves what is known.
+            dry_run: say what would change and change nothing.
+
+        Raises:
+            StorageError, LockTimeout: nothing was changed.
+        """
+        with self._ledger(self._lock_timeout, dry_run=dry_run) as opened:
+            ledger = _held(opened)
+            before = {"rotation": ledger.state.rotation, "reuse_grace": ledger.state.reuse_grace}
+            if rotation is not None:
+                ledger.state.rotation = rotation
+            if reuse_grace is not None:
+                ledger.state.reuse_grace = reuse_grace
+            after = {"rotation": ledger.state.rotation, "reuse_grace": ledger.state.reuse_grace}
+            if after != before:
+                ledger.save()
+            return PolicyOutcome(after != before, before, after, ledger.state.generation)
+
     def clear(self, reason: str = "Cleared", *, dry_run: bool = False) -> ClearOutcome:
         """Take the document away on purpose and leave a tombstone; its history stays for a way back.
 
@@ -336,7 +361,7 @@ class TokenStore:
     def _renewed_token(self) -> str:
         fresh, usable = self._at_hand()
         if fresh is not None:
-            return fresh
+            return self._settled_token(fresh)
         try:
             # With a usable token nobody waits: the lock is tried once, and whoever has it renews for all.
             timeout = 0.0 if usable is not None else self._lock_timeout
@@ -360,6 +385,16 @@ class TokenStore:
             if usable is not None and not isinstance(error, TokenMissing):
                 return usable
             raise
+
+    def _settled_token(self, fresh: str) -> str:
+        """Have what a foreign writer left judged at once, if the lock is free: it may have brought old credentials back."""
+        with contextlib.suppress(TokenKeeperError):
+            if self._generation_of(self._load()) is None:
+                with self._ledger(0.0) as ledger:
+                    judged = ledger.document.token if ledger is not None and ledger.document is not None else None
+                self._load()
+                return judged or fresh
+        return fresh
 
     def _at_hand(self) -> tuple[str | None, str | None]:
         """Return the token if it is fresh, and if it is usable, without the lock."""

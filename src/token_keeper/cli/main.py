@@ -131,6 +131,20 @@ def push(
 
 
 @main.command()
+@click.option(
+    "--rotation", type=click.Choice(["yes", "no", "unknown"]), help="Does the provider rotate refresh tokens?"
+)
+@click.option("--reuse-grace", type=Seconds(0), help="Seconds for which it accepts a spent one again.")
+@click.option("--dry-run", is_flag=True, help="Say what would happen and change nothing.")
+@_verb
+def policy(store: TokenStore, *, rotation: str | None, reuse_grace: float | None, dry_run: bool) -> dict[str, Any]:
+    """Say what the provider does with refresh tokens; the document stays as it is."""
+    return store.declare(
+        rotation=cast("Rotation | None", rotation), reuse_grace=reuse_grace, dry_run=dry_run
+    ).as_dict()
+
+
+@main.command()
 @click.option("--force", is_flag=True, help="Renew a token that is still fresh, and do not wait for a back-off.")
 @_verb
 def refresh(store: TokenStore, force: bool) -> dict[str, Any]:
