@@ -555,3 +555,23 @@ def _is_complete(pending: Path) -> bool:
     except TokenCorrupt:
         return False
     return True
+
+
+def test_a_fresh_foreign_document_is_adopted_by_the_first_reader(
+    store: TokenStore, provider: Provider, path: Path
+) -> None:
+    store.replace(provider.grant())
+    foreign = renewed(store.read(), "access-of-a-stock-app")
+    path.write_text(foreign.to_json())
+    assert store.snapshot().generation is None
+    assert store.access_token() == "access-of-a-stock-app"
+    assert store.snapshot().generation == 2
+
+
+def test_a_superseded_foreign_document_is_not_served(store: TokenStore, rotating: Provider, path: Path) -> None:
+    store.replace(rotating.grant())
+    old = store.read()
+    current = store.refresh(force=True)
+    path.write_text(renewed(old, "access-of-old-credentials").to_json())
+    assert store.access_token() == store.read().token != "access-of-old-credentials"
+    assert store.snapshot().generation == current.generation

@@ -696,6 +696,20 @@ def test_force_renews_a_fresh_token(store: TokenStore, provider: Provider, path:
     assert outcome.after["access_token_fingerprint"] == fingerprint(store.access_token())
 
 
+def test_who_gets_the_lock_looks_again_before_it_asks(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waiters that never leave the queue by themselves, but take the lock one after another."""
+    monkeypatch.setattr(TokenStore, "_is_fresh", lambda self: False)
+    with running_provider(latency=0.1) as slow:
+        push(TokenStore(path), expired(slow.grant()))
+        tokens: list[str] = []
+        threads = [threading.Thread(target=lambda: tokens.append(TokenStore(path).access_token())) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert (slow.exchanges, len(tokens), len(set(tokens))) == (1, 6, 1)
+
+
 @pytest.mark.parametrize("options", [{"force": True}, {"rejected": None}])
 def test_many_who_want_a_new_token_at_once_make_one_exchange(path: Path, options: dict[str, Any]) -> None:
     with running_provider(latency=0.2) as slow:
@@ -806,7 +820,7 @@ def test_a_document_survives_side_files_deleted_at_any_time(store: TokenStore, p
 def test_a_reply_that_lives_shorter_than_the_token_it_replaces_is_taken(
     store: TokenStore, provider: Provider, path: Path
 ) -> None:
-    """A provider may shorten what it gives: what was asked for under the lock is not overtaken by the document it began with."""
+    """A provider may shorten what it gives: the document that the exchange began with has not overtaken it."""
     store.replace(provider.grant(expires_in=3600))
     before = store.read().token
     provider.lifetime = 300

@@ -1,0 +1,188 @@
+"""Ways to break the store, applied by a pytest plugin: ``pytest -p mutants`` with MUTANT naming one.
+
+Each takes one guarantee away and leaves the rest as it is. Which test catches which is in ``test_mutants.py``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from token_keeper import ledger, lock, refresh, store, volume
+from token_keeper.errors import LockTimeout, ProviderUnavailable
+
+MUTANTS: dict[str, Callable[[], None]] = {}
+
+
+def mutant(apply: Callable[[], None]) -> Callable[[], None]:
+    MUTANTS[apply.__name__] = apply
+    return apply
+
+
+def pytest_configure() -> None:
+    MUTANTS[os.environ["MUTANT"]]()
+
+
+class _Os:
+    """The os module with some calls of its own."""
+
+    def __init__(self, **calls: Any) -> None:
+        self.__dict__.update(calls)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(os, name)
+
+
+@mutant
+def no_lock() -> None:
+    @contextlib.contextmanager
+    def hold(self: lock.DirectoryLock, timeout: float, **_: Any) -> Iterator[int | None]:
+        descriptor = os.open(self._directory, os.O_RDONLY)
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    lock.DirectoryLock.hold = hold  # type: ignore[method-assign]
+
+
+@mutant
+def lock_timeout_ignored() -> None:
+    hold = lock.DirectoryLock.hold
+
+    @contextlib.contextmanager
+    def patient_no_more(self: lock.DirectoryLock, timeout: float, **options: Any) -> Iterator[int | None]:
+        with contextlib.ExitStack() as stack:
+            try:
+                descriptor = stack.enter_context(hold(self, timeout, **options))
+            except LockTimeout:
+                descriptor = os.open(self._directory, os.O_RDONLY)
+            yield descriptor
+
+    lock.DirectoryLock.hold = patient_no_more  # type: ignore[method-assign]
+
+
+@mutant
+def lock_inherited_by_children() -> None:
+    lock._Process.open = lambda self, directory: lock._open(directory)  # type: ignore[method-assign]
+    lock._Process.close = lambda self, descriptor: os.close(descriptor)  # type: ignore[method-assign]
+
+
+@mutant
+def no_second_look_under_the_lock() -> None:
+    store._timing = lambda *_: SimpleNamespace(is_fresh=False, is_usable=True)  # type: ignore[assignment]
+
+
+@mutant
+def fixed_temporary_name() -> None:
+    volume.secrets = SimpleNamespace(token_hex=lambda size: "0" * size)  # type: ignore[assignment]
+
+
+@mutant
+def written_in_place() -> None:
+    def replace(self: volume.Volume, directory: int, name: str, data: bytes) -> None:
+        descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600, dir_fd=directory)
+        for start in range(0, len(data), 512):
+            os.write(descriptor, data[start : start + 512])
+        os.close(descriptor)
+
+    volume.Volume.replace = replace  # type: ignore[method-assign]
+
+
+@mutant
+def no_flush() -> None:
+    volume.os = _Os(fsync=lambda descriptor: None)  # type: ignore[assignment]
+
+
+@mutant
+def no_flush_of_the_directory() -> None:
+    def fsync(descriptor: int) -> None:
+        if not stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            os.fsync(descriptor)
+
+    volume.os = _Os(fsync=fsync)  # type: ignore[assignment]
+
+
+@mutant
+def second_attempt() -> None:
+    request_token = refresh.request_token
+
+    def twice(*args: Any, **options: Any) -> Any:
+        try:
+            return request_token(*args, **options)
+        except ProviderUnavailable:
+            return request_token(*args, **options)
+
+    refresh.request_token = twice
+
+
+@mutant
+def no_journal() -> None:
+    begin, save = refresh._begin, ledger.Ledger.save
+
+    def without(*args: Any) -> str:
+        ledger.Ledger.save = lambda self: None  # type: ignore[method-assign]
+        try:
+            return begin(*args)
+        finally:
+            ledger.Ledger.save = save  # type: ignore[method-assign]
+
+    refresh._begin = without
+
+
+@mutant
+def reply_not_saved_first() -> None:
+    refresh._write_reply = lambda *_: None
+
+    def promote(self: volume.Volume, directory: int, name: str) -> None:
+        raise AssertionError("there is nothing to install")
+
+    volume.Volume.promote = promote  # type: ignore[method-assign]
+
+
+@mutant
+def pending_replies_cleaned_up() -> None:
+    def pendings(self: volume.Volume, directory: int) -> list[str]:
+        for name in self._names(directory):
+            if name.startswith(self._pending_prefix):
+                os.unlink(name, dir_fd=directory)
+        return []
+
+    volume.Volume.pendings = pendings  # type: ignore[method-assign]
+
+
+@mutant
+def superseded_token_adopted() -> None:
+    def adopt(self: ledger.Ledger, reason: str, theirs: Any) -> None:
+        assert self.document is not None
+        self.accept(self.document, event="Adopted")
+
+    ledger.Ledger._refuse = adopt  # type: ignore[method-assign]
+
+
+@mutant
+def foreign_consent_overwritten() -> None:
+    ledger.Ledger._is_overtaken = lambda self, reply: False  # type: ignore[method-assign]
+
+
+@mutant
+def dead_grant_asked_again() -> None:
+    refresh._may_ask = lambda *_, **__: None
+
+
+@mutant
+def lost_state_begins_at_zero() -> None:
+    load = ledger._load_state
+
+    def forgetful(a_volume: volume.Volume, *others: Any) -> Any:
+        found: Any = load(a_volume, *others)
+        if not Path(a_volume.directory, a_volume.state_name).is_file():
+            found.generation = 0
+        return found
+
+    ledger._load_state = forgetful

@@ -1,0 +1,54 @@
+"""Tests that can fail: each guarantee is taken away once, and the test that guards it has to notice.
+
+The same tests pass in ``tests/unit/keeper`` when nothing is broken.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mutants import MUTANTS
+
+TESTS = Path(__file__).resolve().parents[1] / "unit" / "keeper"
+
+CAUGHT_BY = {
+    "no_lock": "stampede.py::test_sixty_four_forked_processes_make_one_exchange[False]",
+    "lock_timeout_ignored": "refresh.py::test_an_expired_token_waits_for_the_lock_and_then_says_so",
+    "lock_inherited_by_children": "lock.py::test_forks_in_the_midst_of_locking_inherit_nothing",
+    "no_second_look_under_the_lock": "refresh.py::test_who_gets_the_lock_looks_again_before_it_asks",
+    "fixed_temporary_name": "volume.py::test_no_two_writers_share_a_temporary_name",
+    "written_in_place": "volume.py::test_a_reader_never_sees_anything_but_a_whole_file",
+    "no_flush": "volume.py::test_what_is_written_is_flushed_before_and_after_the_rename",
+    "no_flush_of_the_directory": "volume.py::test_what_is_written_is_flushed_before_and_after_the_rename",
+    "second_attempt": "refresh.py::test_a_lost_reply_under_rotation_is_not_tempted",
+    "no_journal": "stampede.py::test_when_the_holder_is_killed_under_rotation_nobody_tempts_the_provider",
+    "reply_not_saved_first": "refresh.py::test_a_late_reply_is_written_and_rolled_forward",
+    "pending_replies_cleaned_up": "reconcile.py::test_a_complete_reply_is_rolled_forward",
+    "superseded_token_adopted": "reconcile.py::test_a_superseded_refresh_token_is_refused_and_mended",
+    "foreign_consent_overwritten": "refresh.py::test_a_consent_that_was_given_while_the_provider_was_asked",
+    "dead_grant_asked_again": "refresh.py::test_a_dead_grant_is_said_once",
+    "lost_state_begins_at_zero": "reconcile.py::test_the_generation_never_falls_when_the_state_is_lost",
+}
+
+
+def test_every_mutant_has_a_test_that_catches_it() -> None:
+    assert set(CAUGHT_BY) == set(MUTANTS)
+
+
+@pytest.mark.parametrize("name", sorted(CAUGHT_BY))
+def test_a_broken_guarantee_is_noticed(name: str) -> None:
+    file, _, test = CAUGHT_BY[name].partition("::")
+    chosen = test.partition("[")[0]
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "mutants", "-p", "no:cacheprovider", "--tb=line"]
+    command += [str(TESTS / f"test_keeper_{file}"), "-k", chosen]
+    search = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        command, env={**os.environ, "MUTANT": name, "PYTHONPATH": search}, capture_output=True, text=True,
+        check=False, timeout=120, cwd=TESTS.parents[2],
+    )  # fmt: skip
+    assert done.returncode == 1, f"{CAUGHT_BY[name]} does not notice it:\n{done.stdout}\n{done.stderr}"
+    assert "1 failed" in done.stdout
