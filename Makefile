@@ -15,7 +15,7 @@ export LC_ALL := C.UTF-8
 ARGS ?=
 # Python that is checked for its types
 TYPED := src sandbox/sandbox_provider stack/calendar_assistant $(wildcard scripts/*.py)
-MODULES := $(wildcard library module_utils plugins)
+MODULES := $(wildcard library module_utils plugins roles/*/*_plugins roles/*/files/*.py)
 
 .PHONY: help
 help: ## What there is

@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ansible.errors import AnsibleLookupError
-from ansible.plugins.lookup import LookupBase
+from ansible.errors import AnsibleLookupError  # type: ignore[import-untyped]
+from ansible.plugins.lookup import LookupBase  # type: ignore[import-untyped]
 
 DOCUMENTATION = r"""
 name: images_digest
@@ -74,7 +74,7 @@ def digest(terms: list[str], extra: object = None) -> str:
     return total.hexdigest()[:LENGTH]
 
 
-class LookupModule(LookupBase):
+class LookupModule(LookupBase):  # type: ignore[misc]
     """The plugin as Ansible calls it."""
 
     def run(self, terms: list[str], variables: dict[str, Any] | None = None, **kwargs: Any) -> list[str]:
