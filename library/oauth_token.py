@@ -131,11 +131,15 @@ options:
     type: bool
     default: false
   rotation:
-    description: Whether the provider issues a new refresh token with each exchange. Kept beside the document.
+    description: >-
+      Whether the provider issues a new refresh token with each exchange. Kept beside the document, and changed there
+      if a document stays that was put there with something else. V(unknown) takes nothing back that is known by then.
     type: str
     choices: ["yes", "no", "unknown"]
   reuse_grace:
-    description: Seconds for which the provider accepts a refresh token that was spent. Kept beside the document.
+    description: >-
+      Seconds for which the provider accepts a refresh token that was spent. Kept beside the document, and changed there
+      likewise.
     type: float
   docker_cli:
     description: The C(docker) command, or its path, on the Docker host.
@@ -185,12 +189,18 @@ EXAMPLES = r"""
 RETURN = r"""
 reason:
   description: >-
-    C(Unchanged), or why consent was needed, as one word (C(NoSoundDocument), C(ClientChanged), C(ScopesMissing),
+    C(Unchanged), C(PolicyChanged) if only O(rotation) or O(reuse_grace) were another, or why consent was needed, as
+    one word (C(NoSoundDocument), C(ClientChanged), C(ScopesMissing),
     C(EndpointChanged), C(AccountChanged), C(ReauthRequired), C(ReconsentAsked); in check mode also C(VolumeMissing),
     C(ImageMissing) and C(ClientSecretsMissing)).
   returned: success
   type: str
   sample: NoSoundDocument
+policy:
+  description: What is declared of the provider afterwards.
+  returned: when O(rotation) or O(reuse_grace) changed for a document that stays
+  type: dict
+  sample: {"rotation": "yes", "reuse_grace": 30.0}
 generation:
   description: Generation of the document afterwards; in check mode the current one, C(null) if it is not known.
   returned: success

@@ -51,7 +51,9 @@ options:
   state:
     description:
       - V(present) gives the volume its owner and mode if it hasn't them, and puts O(document) into it if there is
-        one.
+        one. It refuses a volume that never held a token but holds other things (RV(error) has the reason
+        V(ForeignContent)), and one of another owner that running containers use (V(VolumeInUse)), unless O(force) is
+        set.
       - V(refreshed) renews the access token at the provider, in the volume and under its lock. A token that is not
         near
         its end is left alone, unless O(force) is set.
@@ -95,7 +97,9 @@ options:
     type: int
   force:
     description:
-      - With O(document), replace whatever is there, a newer document too.
+      - With O(state=present), give the volume its owner and mode although it holds other things than token documents,
+        all of which change their owner with it, or although running containers of another user use it.
+      - With O(document), also replace whatever is there, a newer document too.
       - With O(state=refreshed), renew a token that is still fresh, and do not wait for a back-off.
     type: bool
     default: false
@@ -116,6 +120,20 @@ options:
       Docker network by which the provider is reached, for O(state=refreshed). Other states have no network.
     type: str
     default: bridge
+  environment:
+    description:
+      - Variables for the helper that asks the provider, such as C(HTTPS_PROXY) and C(NO_PROXY), for
+        O(state=refreshed). Values are texts; numbers need quotes.
+      - They are on a command line and in Ansible's output, so they are not for secrets. An address with a password in
+        it is refused.
+      - Not the task keyword of this name, which is for the C(docker) command itself.
+    type: dict
+    default: {}
+  ca_bundle:
+    description: >-
+      Full path of a PEM file on the Docker host with the certificates that the provider or the proxy is trusted by,
+      all of them, for O(state=refreshed). The helper's user has to be able to read it. The helper mounts it read-only.
+    type: str
   reason:
     description: For O(state=cleared), why, as one CamelCase word; consumers report it.
     type: str
@@ -155,6 +173,7 @@ EXAMPLES = r"""
     image: "{{ images_keeper }}"
     state: refreshed
     network: assistant_egress
+    environment: {HTTPS_PROXY: "http://proxy.example.com:3128"}
     force: true
 
 - name: Take the token away, for good reason
@@ -264,11 +283,13 @@ def bring_about(module: AnsibleModule) -> dict[str, Any]:
         return outcome.as_result()
     helper = arguments.helper_of(parameters, run)
     if state == "refreshed":
-        outcome = volume.refreshed(helper, parameters["network"], force=parameters["force"], check_mode=check_mode)
+        outcome = volume.refreshed(
+            helper, arguments.outward_of(parameters), force=parameters["force"], check_mode=check_mode
+        )
     elif state == "cleared":
         outcome = volume.cleared(helper, parameters["reason"], check_mode=check_mode)
     else:
-        outcome = volume.present(helper, parameters["mode"], check_mode=check_mode)
+        outcome = volume.present(helper, parameters["mode"], force=parameters["force"], check_mode=check_mode)
     return outcome.as_result()
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from .engine import Engine
 from .failure import ModuleFailure
-from .helper import Helper
+from .helper import Helper, Outward
 from .process import Runner
 
 ArgumentSpec = dict[str, dict[str, Any]]
@@ -40,6 +40,8 @@ TOKEN_VOLUME: Final[ArgumentSpec] = {
     "force": {"type": "bool", "default": False},
     "expires_in": {"type": "float"},
     "network": {"type": "str", "default": "bridge"},
+    "environment": {"type": "dict", "default": {}},
+    "ca_bundle": {"type": "str"},
     "reason": {"type": "str", "default": "Cleared"},
 }
 TOKEN_VOLUME_CONSTRAINTS: Final[dict[str, Any]] = {
@@ -96,6 +98,9 @@ OAUTH_TOKEN_CONSTRAINTS: Final[dict[str, Any]] = {
 _VOLUME_NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 _FILE_NAME: Final = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_.@+-]*")
 _MODE: Final = re.compile(r"0?7[0-7]0")
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_CREDENTIALS: Final = re.compile(r"//[^/@\s]*:[^/@\s]*@")
+_MOUNTABLE: Final = re.compile(r"/[^,\n]+")
 
 
 def engine_of(parameters: Mapping[str, Any], run: Runner) -> Engine:
@@ -118,6 +123,34 @@ def helper_of(parameters: Mapping[str, Any], run: Runner) -> Helper:
         parameters["uid"],
         parameters["gid"],
     )
+
+
+def outward_of(parameters: Mapping[str, Any]) -> Outward:
+    """Return the way to the provider that a task's parameters describe.
+
+    Raises:
+        ModuleFailure: a variable is none, or holds a password, or the certificates are not named by a full path. The
+            message never quotes a value.
+    """
+    environment = parameters["environment"] or {}
+    for name, value in environment.items():
+        if not _VARIABLE.fullmatch(str(name)) or not isinstance(value, str):
+            raise usage(
+                f"environment has {name!r}, which is not a variable's name with a text",
+                'such as {HTTPS_PROXY: "http://proxy.example:3128", NO_PROXY: ".example"}, numbers in quotes',
+            )
+        if _CREDENTIALS.search(value):
+            raise usage(
+                f"the variable {name} in environment holds a password, which everybody on the Docker host could read",
+                "use a proxy that lets the Docker host pass without one",
+            )
+    bundle = parameters["ca_bundle"]
+    if bundle and not _MOUNTABLE.fullmatch(bundle):
+        raise usage(
+            f"ca_bundle {bundle!r} is not the full path of a file that Docker can mount",
+            "name a file on the Docker host, without a comma, such as /etc/ssl/certs/ca-certificates.crt",
+        )
+    return Outward(parameters["network"], environment, bundle or None)
 
 
 def check_names(parameters: Mapping[str, Any]) -> None:

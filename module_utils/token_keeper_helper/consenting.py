@@ -130,7 +130,8 @@ def _bring_about(request: Request, helper: Helper, announce: Callable[[str], Non
     verdict = grant.judge(status, request.wanted, missing_scopes, reconsent=request.parameters["reconsent"])
     current, generation = status["document"], status["generation"]
     if not verdict.needed:
-        return Outcome(False, verdict.reason, header, current, current, generation)
+        unchanged = Outcome(False, verdict.reason, header, current, current, generation)
+        return _declared(request, helper, status, unchanged, check_mode=check_mode)
     if request.parameters["consent"] == "none":
         raise ConsentError(
             f"volume {helper.volume}: {verdict.because}, and consent is none",
@@ -149,6 +150,31 @@ def _bring_about(request: Request, helper: Helper, announce: Callable[[str], Non
     document = _ask(request, announce)
     reply = _push(request, helper, status, document)
     return Outcome(True, verdict.reason, header, reply["before"], reply["after"], reply["generation"])
+
+
+def _declared(
+    request: Request, helper: Helper, status: dict[str, Any], outcome: Outcome, *, check_mode: bool
+) -> Outcome:
+    """Bring what is declared of the provider up to date, beside a document that stays.
+
+    ``unknown`` takes nothing back: exchanges may have shown by now whether the provider rotates.
+    """
+    wanted = {name: request.parameters[name] for name in ("rotation", "reuse_grace")}
+    if wanted["rotation"] == "unknown":
+        wanted["rotation"] = None
+    other = {name: value for name, value in wanted.items() if value is not None and value != status[name]}
+    if not other:
+        return outcome
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in other.items()]
+    reply = helper.run("policy", *options, *(["--dry-run"] if check_mode else []))
+    return dataclasses.replace(
+        outcome,
+        changed=reply["changed"],
+        reason="PolicyChanged" if reply["changed"] else outcome.reason,
+        generation=reply["generation"],
+        policy_before=reply["before"],
+        policy_after=reply["after"],
+    )
 
 
 def _would(outcome: Outcome, because: str) -> Outcome:

@@ -70,11 +70,19 @@ class Engine:
         if completed.exit_code != 0:
             raise self._failure(completed, volume=name)
 
-    def users_of(self, volume: str) -> list[str]:
-        """Return the names of all containers, stopped ones too, that have the volume; helpers are left out."""
+    def users_of(self, volume: str, *, running: bool = False) -> list[str]:
+        """Return the names of the containers that have the volume, with their states; helpers are left out.
+
+        Args:
+            volume: the volume's name.
+            running: only those that run; otherwise stopped ones too.
+
+        Raises:
+            ModuleFailure: the engine could not be asked.
+        """
         completed = self.docker(
             "ps",
-            "--all",
+            *([] if running else ["--all"]),
             "--filter",
             f"volume={volume}",
             "--format",

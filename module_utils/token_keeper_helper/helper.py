@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from typing import Any, Final
 
 from .engine import HELPER_LABEL, Engine
@@ -15,6 +16,33 @@ DIRECTORY: Final = "/app/tokens"
 """Where a helper mounts the volume; consumers may mount it elsewhere."""
 
 _KILLED: Final = 137
+_CA_BUNDLE: Final = "/etc/ssl/token-keeper-ca.pem"
+"""Where a helper finds the certificates that it is given."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Outward:
+    """How a helper reaches the provider.
+
+    Attributes:
+        network: Docker network with a way there.
+        environment: variables without secrets, such as ``HTTPS_PROXY``; they are on the docker command's line.
+        ca_bundle: file on the Docker host with the certificates to trust; ``None`` trusts the image's.
+    """
+
+    network: str
+    environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    ca_bundle: str | None = None
+
+    @property
+    def options(self) -> list[str]:
+        """Options of ``docker run``."""
+        variables = dict(self.environment)
+        mounts = []
+        if self.ca_bundle:
+            mounts = [f"--mount=type=bind,source={self.ca_bundle},target={_CA_BUNDLE},readonly"]
+            variables.update(SSL_CERT_FILE=_CA_BUNDLE, REQUESTS_CA_BUNDLE=_CA_BUNDLE)
+        return [*mounts, *(f"--env={name}={value}" for name, value in variables.items())]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,37 +68,60 @@ class Helper:
     uid: int = 999
     gid: int = 999
 
-    def argv(self, verb: str, *options: str, network: str | None = None, with_stdin: bool = False) -> list[str]:
+    def argv(self, verb: str, *options: str, outward: Outward | None = None, with_stdin: bool = False) -> list[str]:
         """Return the command line for a verb, run as the consumers' user."""
-        return self._argv(f"{self.uid}:{self.gid}", [], network, [verb, *options], with_stdin=with_stdin)
+        return self._argv(f"{self.uid}:{self.gid}", [], outward, [verb, *options], with_stdin=with_stdin)
 
-    def run(self, verb: str, *options: str, network: str | None = None, stdin: bytes | None = None) -> dict[str, Any]:
+    def run(
+        self, verb: str, *options: str, outward: Outward | None = None, stdin: bytes | None = None
+    ) -> dict[str, Any]:
         """Run a verb and return its JSON.
 
         Args:
             verb: a verb of ``token-keeper``.
             options: its options.
-            network: a network with a way to the provider; ``None`` is no network at all.
+            outward: the way to the provider; ``None`` is no network at all.
             stdin: what it reads, such as a document.
 
         Raises:
             ModuleFailure: the engine could not run it, or the verb ended with an error.
         """
-        argv = self.argv(verb, *options, network=network, with_stdin=stdin is not None)
-        return self._answer(self.engine.run(argv, stdin), network)
+        argv = self.argv(verb, *options, outward=outward, with_stdin=stdin is not None)
+        return self._answer(self.engine.run(argv, stdin), outward)
 
-    def initialise(self, mode: str, *, dry_run: bool) -> dict[str, Any]:
-        """Give the volume its owner and mode: the one verb that runs as root, with CAP_CHOWN and nothing else.
+    def initialise(self, mode: str, *, force: bool = False, dry_run: bool) -> dict[str, Any]:
+        """Give the volume its owner and mode: the one verb that runs as root.
+
+        It has CAP_CHOWN and nothing else; a dry run has CAP_DAC_READ_SEARCH instead, and can only look, though
+        everywhere, so that its answer is the real run's.
+
+        Args:
+            mode: the mode of the volume's directory.
+            force: take over a volume that holds other things than token documents.
+            dry_run: say what would change and change nothing.
 
         Raises:
-            ModuleFailure: as :meth:`run`.
+            ModuleFailure: as :meth:`run`; ``ForeignContent`` for somebody else's volume.
         """
         verb = ["init-volume", "--uid", str(self.uid), "--gid", str(self.gid), "--mode", mode]
-        argv = self._argv("0:0", ["--cap-add", "CHOWN"], None, verb + (["--dry-run"] if dry_run else []))
-        return self._answer(self.engine.run(argv, None), None)
+        asked = [option for option, wanted in (("--force", force), ("--dry-run", dry_run)) if wanted]
+        right = "DAC_READ_SEARCH" if dry_run else "CHOWN"
+        argv = self._argv("0:0", ["--cap-add", right], None, verb + asked)
+        try:
+            return self._answer(self.engine.run(argv, None), None)
+        except ModuleFailure as failure:
+            if failure.reason != "ForeignContent":
+                raise
+            raise ModuleFailure(
+                failure.kind,
+                failure.reason,
+                failure.message,
+                "name a volume of its own for the token; force, in the role token_volume_force, takes over this one "
+                "with all that is in it",
+            ) from None
 
     def _argv(
-        self, user: str, rights: list[str], network: str | None, verb: list[str], *, with_stdin: bool = False
+        self, user: str, rights: list[str], outward: Outward | None, verb: list[str], *, with_stdin: bool = False
     ) -> list[str]:
         return self.engine.argv(
             "run",
@@ -82,7 +133,7 @@ class Helper:
             "--cap-drop=ALL",
             *rights,
             "--security-opt=no-new-privileges",
-            f"--network={network or 'none'}",
+            f"--network={outward.network if outward else 'none'}",
             f"--user={user}",
             "--pids-limit=64",
             "--memory=256m",
@@ -90,13 +141,14 @@ class Helper:
             f"--mount=type=volume,source={self.volume},target={DIRECTORY},volume-nocopy",
             "--tmpfs=/tmp",
             "--env=TOKEN_KEEPER_SERVICE=ansible",
+            *(outward.options if outward else []),
             self.image,
             f"--path={DIRECTORY}/{self.file}",
             *verb,
             "--json",
         )
 
-    def _answer(self, completed: Completed, network: str | None) -> dict[str, Any]:
+    def _answer(self, completed: Completed, outward: Outward | None) -> dict[str, Any]:
         answer = _json_object(completed.stdout)
         error = answer.get("error") if answer is not None else None
         if completed.exit_code != 0 and isinstance(error, dict):
@@ -108,16 +160,17 @@ class Helper:
             )
         if completed.exit_code == 0 and answer is not None:
             return answer
-        raise self._failure(completed, network)
+        raise self._failure(completed, outward)
 
     def _placed(self, message: str) -> str:
         """Name the volume in a message that knows only the path inside the helper."""
         return f"volume {self.volume}: {message}"
 
-    def _failure(self, completed: Completed, network: str | None) -> ModuleFailure:
+    def _failure(self, completed: Completed, outward: Outward | None) -> ModuleFailure:
         if completed.exit_code != 0:
+            network = outward.network if outward else ""
             failure = engine_failure(
-                completed, self.engine.where, image=self.image, network=network or "", volume=self.volume
+                completed, self.engine.where, image=self.image, network=network, volume=self.volume
             )
             if failure is not None:
                 return failure

@@ -22,6 +22,8 @@ class Outcome:
         generation: generation afterwards; ``None`` where it is not known.
         owner_before: owner and mode of the volume before; ``None`` where there was no volume.
         owner_after: owner and mode of the volume after; ``None`` where the task is not about them.
+        policy_before: what was declared of the provider before; ``None`` where the task does not change it.
+        policy_after: what is declared of it after.
         more: further fields of the result.
     """
 
@@ -33,6 +35,8 @@ class Outcome:
     generation: int | None = None
     owner_before: Mapping[str, Any] | None = None
     owner_after: Mapping[str, Any] | None = None
+    policy_before: Mapping[str, Any] | None = None
+    policy_after: Mapping[str, Any] | None = None
     more: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def as_result(self) -> dict[str, Any]:
@@ -50,11 +54,15 @@ class Outcome:
                 after,
                 owner_before=self.owner_before,
                 owner_after=self.owner_after,
+                policy_before=self.policy_before,
+                policy_after=self.policy_after,
             ),
             **self.more,
         }
         if self.owner_after is not None:
             result["volume"] = rendering.owner_part(self.owner_after)
+        if self.policy_after is not None:
+            result["policy"] = rendering.policy_part(self.policy_after)
         return result
 
 

@@ -64,6 +64,11 @@ def owner_part(volume: Mapping[str, Any] | None) -> dict[str, Any] | None:
     return {name: volume[name] for name in ("uid", "gid", "mode") if name in volume}
 
 
+def policy_part(policy: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is declared of the provider."""
+    return {name: policy[name] for name in ("rotation", "reuse_grace") if name in policy}
+
+
 def diff(
     header: str,
     before: Mapping[str, Any] | None,
@@ -71,8 +76,10 @@ def diff(
     *,
     owner_before: Mapping[str, Any] | None = None,
     owner_after: Mapping[str, Any] | None = None,
+    policy_before: Mapping[str, Any] | None = None,
+    policy_after: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return a diff for Ansible to show: fingerprints, scopes, expiry, owner and mode.
+    """Return a diff for Ansible to show: fingerprints, scopes, expiry, owner and mode, what is declared.
 
     Args:
         header: which document of which volume.
@@ -80,20 +87,26 @@ def diff(
         after: facts of the document after.
         owner_before: owner and mode of the volume before, where they are known.
         owner_after: owner and mode of the volume after.
+        policy_before: what was declared of the provider before, where it is about that.
+        policy_after: what is declared of it after.
     """
     return {
         "before_header": header,
         "after_header": header,
-        "before": _side(before, owner_before),
-        "after": _side(after, owner_after),
+        "before": _side(before, owner_before, policy_before),
+        "after": _side(after, owner_after, policy_after),
     }
 
 
-def _side(document: Mapping[str, Any] | None, owner: Mapping[str, Any] | None) -> dict[str, Any]:
+def _side(
+    document: Mapping[str, Any] | None, owner: Mapping[str, Any] | None, policy: Mapping[str, Any] | None
+) -> dict[str, Any]:
     told = {name: value for name, value in (document_part(document) or {}).items() if name not in _UNSTEADY}
     side: dict[str, Any] = {"document": told or None}
     if owner is not None:
         side["volume"] = owner_part(owner)
+    if policy is not None:
+        side["policy"] = policy_part(policy)
     return side
 
 

@@ -10,7 +10,7 @@ from . import rendering
 from .engine import Engine
 from .engine_errors import no_volume
 from .failure import ModuleFailure
-from .helper import Helper
+from .helper import Helper, Outward
 from .outcome import Outcome
 
 _REFRESH_WINDOW: Final = 225
@@ -34,13 +34,20 @@ class Prepared:
     owner_after: Mapping[str, Any]
 
 
-def prepare(helper: Helper, mode: str, *, check_mode: bool) -> Prepared:
+def prepare(helper: Helper, mode: str, *, force: bool = False, check_mode: bool) -> Prepared:
     """Give the volume its owner and mode, if it hasn't them.
 
     Usually one helper without any capability: it looks, and finds nothing to do.
 
+    Args:
+        helper: reaches the volume.
+        mode: the mode of the volume's directory.
+        force: take over a volume with other things in it, or from another user whose containers run.
+        check_mode: change nothing.
+
     Raises:
-        ModuleFailure: there is no volume, or it can't be looked at or initialised.
+        ModuleFailure: there is no volume, it can't be looked at or initialised, it is somebody else's
+            (``ForeignContent``), or running containers would lose it (``VolumeInUse``).
     """
     wanted = {"uid": helper.uid, "gid": helper.gid, "mode": mode.rjust(4, "0")}
     if helper.engine.volume(helper.volume) is None:
@@ -48,14 +55,46 @@ def prepare(helper: Helper, mode: str, *, check_mode: bool) -> Prepared:
             return Prepared(True, None, None, wanted)
         raise no_volume(helper.volume)
     status, obstacle = _look(helper)
-    if status is not None and rendering.owner_part(status["volume"]) == wanted:
+    if status is not None and rendering.owner_part(status["volume"]) == wanted and _is_ours(status):
         return Prepared(False, status, wanted, wanted)
-    initialised = helper.initialise(mode, dry_run=check_mode)
+    if not force:
+        _spare_users(helper, mode, status)
+    initialised = helper.initialise(mode, force=force, dry_run=check_mode)
     if not initialised["changed"] and obstacle is not None:
         raise obstacle
-    if not check_mode:
+    if initialised["changed"] and not check_mode:
         status = helper.run("status")
     return Prepared(initialised["changed"], status, initialised["before"], initialised["after"])
+
+
+def _is_ours(status: Mapping[str, Any]) -> bool:
+    """Tell whether a token was ever here; if not, owner and mode may be right by chance, such as a database's."""
+    return bool(status["document"]["state"] != "missing" or status["generation"])
+
+
+def _spare_users(helper: Helper, mode: str, status: Mapping[str, Any] | None) -> None:
+    """Refuse to give the volume to another user while containers work with it.
+
+    A volume that is still root's and has no token is what Docker makes, and nobody loses anything by its new owner.
+
+    Raises:
+        ModuleFailure: ``VolumeInUse``, with the containers' names.
+    """
+    users = helper.engine.users_of(helper.volume, running=True)
+    if not users:
+        return
+    owner = status["volume"] if status else helper.initialise(mode, force=True, dry_run=True)["before"]
+    if (owner["uid"], owner["gid"]) == (helper.uid, helper.gid):
+        return
+    if owner["uid"] == 0 and status is not None and not _is_ours(status):
+        return
+    raise ModuleFailure(
+        "VolumeError",
+        "VolumeInUse",
+        f"the volume {helper.volume} belongs to {owner['uid']}:{owner['gid']} and is used by "
+        f"{', '.join(sorted(users))}, which would lose its token if it were given to {helper.uid}:{helper.gid}",
+        "correct uid and gid, or stop these containers first; force changes the owner under them",
+    )
 
 
 def _look(helper: Helper) -> tuple[dict[str, Any] | None, ModuleFailure | None]:
@@ -68,13 +107,13 @@ def _look(helper: Helper) -> tuple[dict[str, Any] | None, ModuleFailure | None]:
         return None, failure
 
 
-def present(helper: Helper, mode: str, *, check_mode: bool) -> Outcome:
-    """Bring about an initialised volume, whatever is in it.
+def present(helper: Helper, mode: str, *, force: bool = False, check_mode: bool) -> Outcome:
+    """Bring about an initialised volume, with whatever document is in it.
 
     Raises:
         ModuleFailure: as :func:`prepare`.
     """
-    volume = prepare(helper, mode, check_mode=check_mode)
+    volume = prepare(helper, mode, force=force, check_mode=check_mode)
     document = volume.status["document"] if volume.status else None
     return Outcome(
         changed=volume.changed,
@@ -95,6 +134,7 @@ def pushed(
     fingerprint: str,
     options: Sequence[str],
     *,
+    force: bool = False,
     check_mode: bool,
 ) -> Outcome:
     """Bring about an initialised volume with this document in it.
@@ -105,12 +145,14 @@ def pushed(
         document: the document's JSON.
         fingerprint: its fingerprint, by which it is known without being sent.
         options: options of ``push``.
+        force: replace whatever is there, and take the volume over as :func:`prepare` does.
         check_mode: change nothing.
 
     Raises:
         ModuleFailure: as :func:`prepare`, and ``Conflict`` if what is there is newer.
     """
-    volume = prepare(helper, mode, check_mode=check_mode)
+    volume = prepare(helper, mode, force=force, check_mode=check_mode)
+    options = ["--force", *options] if force else options
     status = volume.status
     same_owner: dict[str, Any] = {"owner_before": volume.owner_before, "owner_after": volume.owner_after}
     if status is None or (check_mode and volume.changed):
@@ -141,7 +183,7 @@ def pushed(
     )
 
 
-def refreshed(helper: Helper, network: str, *, force: bool, check_mode: bool) -> Outcome:
+def refreshed(helper: Helper, outward: Outward, *, force: bool, check_mode: bool) -> Outcome:
     """Bring about a fresh access token by an exchange in the volume, under its lock.
 
     Raises:
@@ -150,7 +192,7 @@ def refreshed(helper: Helper, network: str, *, force: bool, check_mode: bool) ->
     _require_volume(helper)
     if check_mode:
         return _would_refresh(helper, force=force)
-    reply = helper.run("refresh", *(["--force"] if force else []), network=network)
+    reply = helper.run("refresh", *(["--force"] if force else []), outward=outward)
     return Outcome(
         reply["changed"],
         "Refreshed" if reply["exchanged"] else "StillFresh",

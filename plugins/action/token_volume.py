@@ -51,14 +51,15 @@ class ActionModule(HelperAction):
             document,
             fingerprint,
             push_options(parameters),
+            force=parameters["force"],
             check_mode=self._task.check_mode,
         )
         return outcome.as_result()
 
 
 def push_options(parameters: Mapping[str, Any]) -> list[str]:
-    """Return the options of ``push`` that a task's parameters ask for."""
-    options = ["--force"] if parameters["force"] else []
+    """Return the options of ``push`` that a task's parameters ask for, besides force."""
+    options = []
     for name in ("expect", "expires_in", "rotation", "reuse_grace"):
         if parameters[name] is not None:
             options.append(f"--{name.replace('_', '-')}={parameters[name]}")

@@ -139,9 +139,7 @@ def push(
 @_verb
 def policy(store: TokenStore, *, rotation: str | None, reuse_grace: float | None, dry_run: bool) -> dict[str, Any]:
     """Say what the provider does with refresh tokens; the document stays as it is."""
-    return store.declare(
-        rotation=cast("Rotation | None", rotation), reuse_grace=reuse_grace, dry_run=dry_run
-    ).as_dict()
+    return store.declare(rotation=cast("Rotation | None", rotation), reuse_grace=reuse_grace, dry_run=dry_run).as_dict()
 
 
 @main.command()

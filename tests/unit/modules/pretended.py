@@ -115,6 +115,8 @@ def status(generation: int = 3, **changes: Any) -> dict[str, Any]:
         "exchanges": 5,
         "failures": 0,
         "cooldown_until": None,
+        "rotation": "unknown",
+        "reuse_grace": 0.0,
         "conditions": [],
         "healthy": True,
         **changes,

@@ -163,3 +163,39 @@ def test_a_consent_that_is_refused_keeps_its_type_and_remedy(empty: Docker, monk
         "ask again",
     )
     assert not any(verb.startswith("push") for verb in empty.verbs())
+
+
+@pytest.fixture
+def satisfied(docker: Docker) -> Docker:
+    """A volume with the document that is asked for, of a provider that rotates and has a grace of 30 s."""
+    asked = TokenDocument.parse(OBTAINED.to_json())
+    there = document(client_fingerprint=asked.client_fingerprint, token_uri=asked.token_uri)
+    docker.has_volume()
+    docker.on("status", answers=[said(status(document=there, rotation="yes", reuse_grace=30.0))])
+    return docker
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_what_is_declared_of_the_provider_changes_beside_a_document_that_stays(
+    satisfied: Docker, person: list[dict[str, Any]], check_mode: bool
+) -> None:
+    before, after = {"rotation": "yes", "reuse_grace": 30.0}, {"rotation": "no", "reuse_grace": 30.0}
+    satisfied.on("policy", answers=[said({"changed": True, "before": before, "after": after, "generation": 3})])
+    result = settle(satisfied, check_mode=check_mode, rotation="no", reuse_grace=30.0)
+    assert (result["changed"], result["reason"], result["policy"]) == (True, "PolicyChanged", after)
+    assert result["before"] == result["after"]
+    assert (result["diff"]["before"]["policy"], result["diff"]["after"]["policy"]) == (before, after)
+    assert satisfied.verbs() == ["status", "policy --rotation=no" + (" --dry-run" if check_mode else "")]
+    assert person == []
+
+
+@pytest.mark.parametrize(
+    "declared",
+    [{}, {"rotation": "yes", "reuse_grace": 30.0}, {"rotation": "unknown"}],
+    ids=["nothing", "same", "unknown"],
+)
+def test_a_declaration_that_says_nothing_new_costs_no_helper(satisfied: Docker, declared: dict[str, Any]) -> None:
+    result = settle(satisfied, **declared)
+    assert (result["changed"], result["reason"]) == (False, "Unchanged")
+    assert "policy" not in result
+    assert satisfied.verbs() == ["status"]

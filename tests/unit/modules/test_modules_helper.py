@@ -8,6 +8,7 @@ import pytest
 from module_utils.token_keeper_helper import arguments
 from module_utils.token_keeper_helper.engine import Engine
 from module_utils.token_keeper_helper.failure import ModuleFailure
+from module_utils.token_keeper_helper.helper import Outward
 from module_utils.token_keeper_helper.process import Completed
 from pretended import Docker, error, refused, said
 
@@ -59,10 +60,64 @@ def test_only_the_first_initialisation_is_root_and_may_only_chown(docker: Docker
     assert "--network=none" in argv
 
 
+def test_a_dry_run_of_it_may_look_everywhere_and_change_nothing(docker: Docker) -> None:
+    docker.on("run", answers=[said({})])
+    docker.helper.initialise("0700", dry_run=True)
+    argv, _ = docker.calls[0]
+    assert argv[argv.index("--cap-drop=ALL") + 1 :][:2] == ["--cap-add", "DAC_READ_SEARCH"]
+    assert "CHOWN" not in argv
+
+
+def test_somebody_elses_volume_is_refused_with_the_roles_variable_as_the_remedy(docker: Docker) -> None:
+    docker.on("init-volume", answers=[error("Conflict", "ForeignContent", 11)])
+    with pytest.raises(ModuleFailure, match="token_volume_force") as caught:
+        docker.helper.initialise("0700", dry_run=False)
+    assert (caught.value.kind, caught.value.reason) == ("Conflict", "ForeignContent")
+    assert "--force" not in str(caught.value)
+
+
 def test_only_an_exchange_has_a_network(docker: Docker) -> None:
     docker.on("run", answers=[said({})])
-    docker.helper.run("refresh", network="egress")
+    docker.helper.run("refresh", outward=Outward("egress"))
     assert "--network=egress" in docker.calls[0][0]
+
+
+def test_a_proxy_and_certificates_are_for_exchanges_alone(docker: Docker) -> None:
+    docker.on("run", answers=[said({})])
+    outward = Outward("egress", {"HTTPS_PROXY": "http://proxy:3128"}, "/etc/ssl/private-ca.pem")
+    docker.helper.run("refresh", outward=outward)
+    docker.helper.run("status")
+    with_network, without = (argv for argv, _ in docker.calls)
+    bundle = "/etc/ssl/token-keeper-ca.pem"
+    assert set(with_network) - set(without) == {
+        "--network=egress",
+        "--env=HTTPS_PROXY=http://proxy:3128",
+        f"--mount=type=bind,source=/etc/ssl/private-ca.pem,target={bundle},readonly",
+        f"--env=SSL_CERT_FILE={bundle}",
+        f"--env=REQUESTS_CA_BUNDLE={bundle}",
+        "refresh",
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"environment": {"DEBUG": 1}}, "numbers in quotes"),
+        ({"environment": {"NO VALUE": "x"}}, "NO VALUE"),
+        ({"environment": {"--privileged=1": "x"}}, "variable's name"),
+        (
+            {"environment": {"HTTPS_PROXY": "http://me:canary@proxy:3128"}},
+            "HTTPS_PROXY in environment holds",
+        ),
+        ({"ca_bundle": "ca.pem"}, "full path"),
+        ({"ca_bundle": "/ca.pem,readonly=false"}, "without a comma"),
+    ],
+)
+def test_a_way_to_the_provider_that_makes_no_sense_is_refused(options: dict[str, object], says: str) -> None:
+    with pytest.raises(ModuleFailure, match=says) as caught:
+        arguments.outward_of({"network": "egress", "environment": {}, "ca_bundle": None, **options})
+    assert caught.value.kind == "UsageError"
+    assert "canary" not in str(caught.value)
 
 
 def test_the_engine_is_named_before_the_docker_command(docker: Docker) -> None:
@@ -145,7 +200,7 @@ def test_what_went_wrong_around_the_helper_is_said_with_a_remedy(
 ) -> None:
     docker.on("run", answers=[refused(code, stderr)])
     with pytest.raises(ModuleFailure) as caught:
-        docker.helper.run("refresh", network="egress")
+        docker.helper.run("refresh", outward=Outward("egress"))
     assert caught.value.reason == reason
     assert says in str(caught.value)
     assert caught.value.remedy

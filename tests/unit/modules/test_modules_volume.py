@@ -6,6 +6,7 @@ import pytest
 from module_utils.token_keeper_helper import volume
 from module_utils.token_keeper_helper.failure import ModuleFailure
 from module_utils.token_keeper_helper.frontend import concluded
+from module_utils.token_keeper_helper.helper import Outward
 from pretended import FRESH, NOTHING, Docker, document, error, printed, refused, said, status
 
 INITIALISED = {
@@ -30,6 +31,7 @@ def test_a_fresh_volume_gets_its_owner_and_mode(docker: Docker) -> None:
         "status",
         answers=[said(status(0, volume=FRESH, document=NOTHING)), said(status(0, document=NOTHING))],
     )
+    docker.on("ps", answers=[printed("")])
     docker.on("init-volume", answers=[said(INITIALISED)])
     outcome = volume.present(docker.helper, "0700", check_mode=False).as_result()
     assert (outcome["changed"], outcome["reason"]) == (True, "Initialised")
@@ -41,6 +43,7 @@ def test_a_fresh_volume_gets_its_owner_and_mode(docker: Docker) -> None:
 def test_a_volume_that_its_user_cannot_look_into_is_initialised_too(docker: Docker) -> None:
     docker.has_volume()
     docker.on("status", answers=[error("StorageError", "WrongOwner", 10), said(status())])
+    docker.on("ps", answers=[printed("")])
     docker.on("init-volume", answers=[said(INITIALISED)])
     assert volume.present(docker.helper, "0700", check_mode=False).changed
 
@@ -48,6 +51,7 @@ def test_a_volume_that_its_user_cannot_look_into_is_initialised_too(docker: Dock
 def test_a_volume_that_initialising_does_not_help_keeps_its_error(docker: Docker) -> None:
     docker.has_volume()
     docker.on("status", answers=[error("StorageError", "Broken", 10)])
+    docker.on("ps", answers=[printed("")])
     docker.on("init-volume", answers=[said({**INITIALISED, "changed": False})])
     with pytest.raises(ModuleFailure) as caught:
         volume.present(docker.helper, "0700", check_mode=False)
@@ -57,6 +61,7 @@ def test_a_volume_that_initialising_does_not_help_keeps_its_error(docker: Docker
 def test_check_mode_of_a_fresh_volume_looks_and_tries_dry(docker: Docker) -> None:
     docker.has_volume()
     docker.on("status", answers=[said(status(0, volume=FRESH, document=NOTHING))])
+    docker.on("ps", answers=[printed("")])
     docker.on("init-volume", answers=[said(INITIALISED)])
     outcome = volume.present(docker.helper, "0700", check_mode=True)
     assert outcome.changed
@@ -71,6 +76,60 @@ def test_without_a_volume_check_mode_says_changed_and_a_real_run_says_what_to_do
     assert caught.value.reason == "VolumeMissing"
     # docker run would have created it
     assert docker.verbs() == []
+
+
+THEIRS = {"uid": 1000, "gid": 1000, "mode": "0700", "writable": True, "filesystem": "ext4"}
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_the_owner_is_not_changed_under_running_containers(docker: Docker, check_mode: bool) -> None:
+    docker.has_volume()
+    docker.on("status", answers=[said(status(volume=THEIRS))])
+    docker.on("ps", answers=[printed("api-1\trunning\t\n")])
+    with pytest.raises(ModuleFailure, match=r"belongs to 1000:1000 and is used by api-1 \(running\)") as caught:
+        volume.present(docker.helper, "0700", check_mode=check_mode)
+    assert caught.value.reason == "VolumeInUse"
+    assert docker.verbs() == ["status"]
+    asked = next(argv for argv, _ in docker.calls if "ps" in argv)
+    assert "--all" not in asked
+
+
+def test_the_owner_of_a_closed_volume_is_found_by_a_dry_run(docker: Docker) -> None:
+    docker.has_volume()
+    docker.on("status", answers=[error("StorageError", "WrongOwner", 10)])
+    docker.on("ps", answers=[printed("db\trunning\t\n")])
+    docker.on("init-volume", answers=[said({**INITIALISED, "before": {"uid": 70, "gid": 70, "mode": "0700"}})])
+    with pytest.raises(ModuleFailure, match="belongs to 70:70"):
+        volume.present(docker.helper, "0700", check_mode=False)
+    assert [verb.split()[-1] for verb in docker.verbs()] == ["status", "--dry-run"]
+
+
+@pytest.mark.parametrize(
+    ("force", "there"),
+    [
+        (True, status(volume=THEIRS)),
+        (False, status(0, volume=FRESH, document=NOTHING)),
+        (False, status(volume={**THEIRS, "uid": 999, "gid": 999, "mode": "0755"})),
+    ],
+    ids=["forced", "as Docker makes it", "only the mode"],
+)
+def test_running_containers_do_not_stand_in_the_way_of(docker: Docker, force: bool, there: dict[str, object]) -> None:
+    docker.has_volume()
+    docker.on("status", answers=[said(there), said(status())])
+    docker.on("ps", answers=[printed("api-1\trunning\t\n")])
+    docker.on("init-volume", answers=[said(INITIALISED)])
+    assert volume.present(docker.helper, "0700", force=force, check_mode=False).changed
+    assert ("--force" in docker.verbs()[1]) is force
+
+
+def test_a_volume_that_fits_by_chance_is_looked_into_before_it_is_ours(docker: Docker) -> None:
+    docker.has_volume()
+    docker.on("status", answers=[said(status(0, document=NOTHING))])
+    docker.on("ps", answers=[printed("")])
+    docker.on("init-volume", answers=[error("Conflict", "ForeignContent", 11)])
+    with pytest.raises(ModuleFailure) as caught:
+        volume.present(docker.helper, "0700", check_mode=True)
+    assert caught.value.reason == "ForeignContent"
 
 
 def test_the_same_document_is_not_sent_again(docker: Docker) -> None:
@@ -93,7 +152,9 @@ def test_another_document_is_pushed_on_stdin(docker: Docker, check_mode: bool) -
         "generation": 4,
     }
     docker.on("push", answers=[said(reply)])
-    outcome = volume.pushed(docker.helper, "0700", b"secret", "9" * 16, ["--force"], check_mode=check_mode).as_result()
+    outcome = volume.pushed(
+        docker.helper, "0700", b"secret", "9" * 16, [], force=True, check_mode=check_mode
+    ).as_result()
     assert (outcome["changed"], outcome["reason"], outcome["generation"]) == (True, "Replaced", 4)
     assert outcome["diff"]["before"]["document"]["fingerprint"] == "d" * 16
     assert outcome["diff"]["after"]["document"]["fingerprint"] == "9" * 16
@@ -117,6 +178,7 @@ def test_a_document_that_nobody_has_settled_is_pushed_to_settle_it(docker: Docke
 def test_check_mode_does_not_push_into_a_volume_that_is_not_initialised(docker: Docker) -> None:
     docker.has_volume()
     docker.on("status", answers=[said(status(0, volume=FRESH, document=NOTHING))])
+    docker.on("ps", answers=[printed("")])
     docker.on("init-volume", answers=[said(INITIALISED)])
     outcome = volume.pushed(docker.helper, "0700", b"secret", "9" * 16, [], check_mode=True).as_result()
     assert outcome["changed"]
@@ -136,7 +198,7 @@ def test_refreshed_says_whether_it_exchanged(docker: Docker) -> None:
         "exchanges": 6,
     }
     docker.on("refresh", answers=[said(reply)])
-    outcome = volume.refreshed(docker.helper, "egress", force=True, check_mode=False).as_result()
+    outcome = volume.refreshed(docker.helper, Outward("egress"), force=True, check_mode=False).as_result()
     assert (outcome["changed"], outcome["exchanged"], outcome["exchanges"], outcome["generation"]) == (True, True, 6, 4)
     assert docker.verbs() == ["refresh --force"]
     assert "volume" not in outcome
@@ -148,7 +210,7 @@ def test_refreshed_says_whether_it_exchanged(docker: Docker) -> None:
 def test_refreshed_in_check_mode_asks_nobody(docker: Docker, left: int | None, force: bool, changed: bool) -> None:
     docker.has_volume()
     docker.on("status", answers=[said(status(document=document(expires_in=left)))])
-    outcome = volume.refreshed(docker.helper, "egress", force=force, check_mode=True).as_result()
+    outcome = volume.refreshed(docker.helper, Outward("egress"), force=force, check_mode=True).as_result()
     assert outcome["changed"] is changed
     assert outcome["generation"] == 3
     assert docker.verbs() == ["status"]
@@ -158,7 +220,7 @@ def test_refreshed_in_check_mode_fails_where_a_real_run_would(docker: Docker) ->
     docker.has_volume()
     docker.on("status", answers=[said(status(document=NOTHING))])
     with pytest.raises(ModuleFailure) as caught:
-        volume.refreshed(docker.helper, "egress", force=True, check_mode=True)
+        volume.refreshed(docker.helper, Outward("egress"), force=True, check_mode=True)
     assert caught.value.kind == "TokenMissing"
 
 

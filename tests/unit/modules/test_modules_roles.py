@@ -1,0 +1,37 @@
+"""What the roles of the token modules hand to them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+from jinja2.nativetypes import NativeEnvironment
+from pretended import ROOT
+
+
+def defaults(role: str) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((ROOT / "roles" / role / "defaults" / "main.yml").read_text())
+    return found
+
+
+@pytest.mark.parametrize("project", [{}, {"token_keeper_project": "assistant"}])
+def test_each_role_alone_means_the_same_volume(project: dict[str, str]) -> None:
+    other = {**project, "app_stack_project": "elsewhere"}
+    names = {
+        NativeEnvironment().from_string(defaults(role)[name]).render(other)
+        for role, name in (("token_volume", "token_volume_name"), ("oauth_token", "oauth_token_volume"))
+    }
+    assert names == {f"{project.get('token_keeper_project', 'token-keeper')}_token_data"}
+
+
+@pytest.mark.parametrize("role", ["token_volume", "oauth_token"])
+def test_no_role_can_put_its_part_of_a_deployment_on_another_engine(role: str) -> None:
+    files = [path.read_text() for path in (ROOT / "roles" / role).rglob("*.yml")]
+    assert files
+    assert not any(f"{role}_docker_host" in text or "docker_host:" in text for text in files)
+
+
+def test_hosts_ask_for_consent_one_after_the_other() -> None:
+    (task,) = yaml.safe_load((ROOT / "roles" / "oauth_token" / "tasks" / "obtain.yml").read_text())
+    assert task["throttle"] == 1
