@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from module_tasks import BIN, ROOT, TokenVolume, Vaulted, docker, play, token_volume
+from module_tasks import BIN, ROOT, TokenVolume, Vaulted, docker, play, run_playbook, token_volume
 
 from sandbox_provider.testing import CALENDAR_SCOPES, Sandbox, running_sandbox
 
@@ -168,6 +169,38 @@ def test_a_wrong_owner_is_mended_and_the_document_stays(volume: TokenVolume, tmp
     assert volume.inside("stat -c '%u:%g %a' . token.json").split("\n")[:2] == ["999:999 700", "999:999 600"]
 
 
+@pytest.mark.parametrize("owner", ["70:70", "999:999"], ids=["closed to the kit", "owner and mode as the kit's"])
+def test_somebody_elses_volume_is_refused_in_check_mode_too(fresh: TokenVolume, tmp_path: Path, owner: str) -> None:
+    fresh.inside(f"mkdir base && echo 16 > PG_VERSION && chown -R {owner} . && chmod 0700 .")
+    before, kept = fresh.contents(), "find . -exec stat -c '%n %u:%g %a %Y' {} + | sort"
+    owners = fresh.inside(kept)
+    task: dict[str, Any] = {"token_volume": fresh.options, "ignore_errors": True}
+    announced = play(tmp_path, task, arguments=["--check"]).result
+    assert fresh.contents() == before
+    refused = play(tmp_path, task).result
+    for result in (announced, refused):
+        assert result["error"]["reason"] == "ForeignContent", result
+        assert "PG_VERSION" in result["msg"]
+        assert "token_volume_force" in result["msg"]
+    assert fresh.inside(kept) == owners
+    forced = {"token_volume": {**fresh.options, "force": True}}
+    assert [each["changed"] for each in play(tmp_path, forced, task).results] == [True, False]
+    assert fresh.inside("stat -c '%u:%g' . base PG_VERSION").split() == ["999:999"] * 3
+
+
+def test_a_running_app_of_another_user_keeps_its_token(volume: TokenVolume, tmp_path: Path) -> None:
+    other = {"token_volume": {**volume.options, "uid": 1000, "gid": 1000}, "ignore_errors": True}
+    assert play(tmp_path, put(volume, DOCUMENT)).code == 0
+    before = volume.contents()
+    with volume.mounted_by("app") as app:
+        refused = [play(tmp_path, other, arguments=arguments).result for arguments in (["--check"], [])]
+        assert volume.contents() == before
+    for result in refused:
+        assert result["error"]["reason"] == "VolumeInUse", result
+        assert f"{app} (running)" in result["msg"]
+    assert play(tmp_path, other).result["changed"]
+
+
 def test_a_document_that_is_none_is_refused_before_anything_is_touched(fresh: TokenVolume, tmp_path: Path) -> None:
     before = fresh.contents()
     played = play(tmp_path, put(fresh, {"token": "canary-value", "client_id": "x"}))
@@ -224,6 +257,22 @@ def test_refreshed_exchanges_once_by_force_and_not_at_all_without_need(
     assert (again["changed"], again["exchanged"], again["generation"]) == (False, False, 2)
     assert provider.counters()["exchanges"]["refresh_token"] == counted + 1
     assert provider.accepts(volume.document()["token"])
+
+
+def test_refreshed_goes_by_the_proxy_and_the_certificates_that_it_is_given(
+    volume: TokenVolume, provider: Sandbox, tmp_path: Path
+) -> None:
+    assert play(tmp_path, consent(volume, provider)).code == 0
+    way = {**volume.options, "state": "refreshed", "force": True, "network": "host"}
+    nowhere = {"HTTP_PROXY": "http://127.0.0.1:9", "NO_PROXY": ""}
+    counted = provider.counters()
+    lost = play(tmp_path, {"token_volume": {**way, "environment": nowhere}}).result
+    assert lost["error"]["type"] == "ProviderUnavailable", lost
+    assert provider.counters() == counted
+    missing = play(tmp_path, {"token_volume": {**way, "ca_bundle": str(tmp_path / "absent.pem")}}).result
+    assert "absent.pem" in missing["msg"]
+    found = play(tmp_path, {"token_volume": {**way, "ca_bundle": "/etc/ssl/certs/ca-certificates.crt"}})
+    assert found.result.get("exchanged"), found.output
 
 
 def test_refreshed_without_a_network_to_the_provider_keeps_the_token(
@@ -453,6 +502,45 @@ def test_a_consent_that_fails_leaves_the_token_as_it_was(
     assert (played.result["error"]["type"], played.result["error"]["reason"]) == ("ConsentError", reason)
     assert played.result["error"]["remedy"]
     assert volume.contents() == before
+
+
+def test_what_is_declared_of_the_provider_changes_without_a_consent(
+    volume: TokenVolume, provider: Sandbox, tmp_path: Path
+) -> None:
+    assert play(tmp_path, consent(volume, provider, rotation="unknown")).code == 0
+    before, document = volume.contents(), volume.document()
+    declared = consent(volume, provider, rotation="no", reuse_grace=20)
+    announced = play(tmp_path, declared, arguments=["--check"]).result
+    assert (announced["changed"], announced["reason"]) == (True, "PolicyChanged")
+    assert volume.contents() == before
+    first, second, looked = play(tmp_path, declared, declared, {"token_volume_info": volume.options}).results
+    assert (first["changed"], first["generation"], second["changed"]) == (True, 1, False)
+    assert (looked["status"]["rotation"], looked["status"]["reuse_grace"]) == ("no", 20.0)
+    assert volume.document() == document
+
+
+def test_two_hosts_ask_one_after_the_other_on_one_fixed_port(image: str, provider: Sandbox, tmp_path: Path) -> None:
+    with token_volume(image) as one, token_volume(image) as two, socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+        probe.close()
+        variables = {
+            "ansible_connection": "local",
+            "ansible_python_interpreter": sys.executable,
+            "token_volume_name": f"{{{{ {{'one': '{one.name}', 'two': '{two.name}'}}[inventory_hostname] }}}}",
+            "token_volume_image": image,
+            "oauth_token_image": image,
+            "oauth_token_client_secrets": provider.client_secrets(),
+            "oauth_token_scopes": list(CALENDAR_SCOPES),
+            "oauth_token_browser": PERSON,
+            "oauth_token_timeout": 20,
+            "oauth_token_redirect_port": port,
+        }
+        tasks = [{"import_role": {"name": name}} for name in ("token_volume", "oauth_token")]
+        keywords = {"hosts": "all", "vars": variables}
+        played = run_playbook(tmp_path, tasks, ["-i", "one,two,", "--limit", "one,two"], keywords, {})
+        assert played.returncode == 0, played.stdout + played.stderr
+        assert all(provider.accepts(each.document()["token"]) for each in (one, two))
 
 
 def test_nobody_is_asked_where_nobody_can_consent(volume: TokenVolume, provider: Sandbox, tmp_path: Path) -> None:
