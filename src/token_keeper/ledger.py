@@ -239,6 +239,8 @@ class Ledger:
         current, journal = self.document, self.state.journal
         if current is None:
             return False
+        if journal is not None and current.fingerprint == journal.document:
+            return False  # nobody wrote since; the provider may have shortened what it gives
         if current.refresh_token == reply.refresh_token:
             return _expiry(current) > _expiry(reply)
         theirs = fingerprint(current.refresh_token)

@@ -103,6 +103,7 @@ class TokenStore:
         self._events = Events(self._volume, self.service)
         self._lock = DirectoryLock(self._volume.directory)
         self._cached: _Cached | None = None
+        self._judged: _Cached | None = None
         self._generation: tuple[FileIdentity, FileIdentity, int | None] | None = None
         self._quiet_until = 0.0
         self._unsaved: UnsavedReply | None = None
@@ -133,6 +134,7 @@ class TokenStore:
             return self._renewed_token()
         if (
             cached is not None
+            and cached is self._judged
             and cached.token is not None
             and cached.identity.modified_ns == status.st_mtime_ns
             and cached.identity.inode == status.st_ino
@@ -378,6 +380,7 @@ class TokenStore:
             raise LockTimeout(f"{self._path} changed again while this process waited", remedy="try again")
         except TokenKeeperError as error:
             self._quiet_until = time.monotonic() + _RETRY_PAUSE
+            self._judged = self._cached
             if isinstance(error, UnsavedReply) or self._unsaved is not None:
                 unsaved = self._unsaved
                 if unsaved is not None and unsaved.document.token and unsaved.document.expires_in(time.time()) > 0:
@@ -387,13 +390,14 @@ class TokenStore:
             raise
 
     def _settled_token(self, fresh: str) -> str:
-        """Have what a foreign writer left judged at once, if the lock is free: it may have brought old credentials back."""
+        """Have what a foreign writer left judged at once, if the lock is free: it may have brought old secrets back."""
         with contextlib.suppress(TokenKeeperError):
             if self._generation_of(self._load()) is None:
                 with self._ledger(0.0) as ledger:
-                    judged = ledger.document.token if ledger is not None and ledger.document is not None else None
-                self._load()
-                return judged or fresh
+                    if ledger is not None and ledger.document is not None and ledger.document.token:
+                        fresh = ledger.document.token
+        with contextlib.suppress(TokenKeeperError):
+            self._judged = self._load()
         return fresh
 
     def _at_hand(self) -> tuple[str | None, str | None]:
