@@ -45,7 +45,7 @@ class Run:
 
     def succeeded(self) -> Run:
         """Return this run, or fail with its output."""
-        assert self.code == 0, self.output[-8000:]
+        assert self.code == 0, f"{self.output[self.output.find('fatal:') :][:4000]}\n[...]\n{self.output[-2000:]}"
         return self
 
 

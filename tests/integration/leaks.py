@@ -66,8 +66,8 @@ class Sampler:
         self.containers: set[str] = set()
         self._stopping = threading.Event()
         self._threads = [
-            threading.Thread(target=self._run, args=(self._processes, 0.02)),
-            threading.Thread(target=self._run, args=(self._inspections, 0.2)),
+            threading.Thread(target=self._run, args=(self._processes, 0.05)),
+            threading.Thread(target=self._run, args=(self._inspections, 0.5)),
         ]
 
     def __enter__(self) -> Sampler:
