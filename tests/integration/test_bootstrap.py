@@ -46,7 +46,8 @@ class Bootstrap:
             entry = {"name": name} | ({"tasks_from": tasks} if tasks else {})
             entries.append({"name": role, "ansible.builtin.include_role": entry})
         playbook.write_text(json.dumps([{"hosts": "docker_hosts", "gather_facts": False, "tasks": entries}]))
-        home = self.folder / "home"
+        # One a user: Ansible's own folders belong to whoever ran it first
+        home = self.folder / f"home-{prefix[0] if prefix else 'own'}"
         home.mkdir(exist_ok=True)
         home.chmod(0o777)
         environment = {
