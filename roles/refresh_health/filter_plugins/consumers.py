@@ -23,9 +23,19 @@ def lagging(consumers: Sequence[Consumer], expected: Sequence[Mapping[str, Any]]
         Empty when everybody follows.
     """
     return [
-        *(sentence for wanted in expected if (sentence := _missing(consumers, wanted))),
+        *missing([str(consumer["service"]) for consumer in consumers], expected),
         *(f"{consumer['container']}: {_reason(consumer)}" for consumer in consumers if not consumer["converged"]),
     ]
+
+
+def missing(services: Sequence[str], expected: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say of which services too few containers run.
+
+    Arguments:
+        services: the service of each running container.
+        expected: services that must be there, each with the number of its ``containers``.
+    """
+    return [sentence for wanted in expected if (sentence := _missing(services, wanted))]
 
 
 def level(consumers: Sequence[Consumer]) -> str:
@@ -33,8 +43,9 @@ def level(consumers: Sequence[Consumer]) -> str:
     return LEVELS[min(LEVELS.index(consumer["level"]) for consumer in consumers)] if consumers else "none"
 
 
-def _missing(consumers: Sequence[Consumer], wanted: Mapping[str, Any]) -> str:
-    found = sum(consumer["service"] == wanted["service"] for consumer in consumers)
+def _missing(services: Sequence[str], wanted: Mapping[str, Any]) -> str:
+    # Ansible's lists hold values that are yet to be templated: iterating does that, count() does not.
+    found = sum(service == wanted["service"] for service in services)
     count = int(wanted.get("containers", 1))
     return "" if found >= count else f"{wanted['service']}: {found} of {count} containers run with the volume mounted"
 
@@ -51,4 +62,4 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name, as Ansible asks for them."""
-        return {"refresh_health_lagging": lagging, "refresh_health_level": level}
+        return {"refresh_health_lagging": lagging, "refresh_health_level": level, "refresh_health_missing": missing}

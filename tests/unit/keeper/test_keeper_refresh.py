@@ -30,8 +30,8 @@ from keeper_parts import (
 from keeper_provider import Provider, running_provider
 
 from token_keeper import TokenDocument, TokenStore, fingerprint
+from token_keeper import exchange as exchange_module
 from token_keeper import refresh as refresh_module
-from token_keeper import store as store_module
 from token_keeper.errors import (
     ClientRejected,
     LockTimeout,
@@ -206,7 +206,7 @@ def test_a_foreign_refresh_token_is_adopted_when_ours_is_refused(
     push(store, expired(provider.grant()))
     provider.live.clear()
     theirs = provider.grant()
-    real = refresh_module.request_token
+    real = exchange_module.request_token
 
     def meanwhile(*args: Any, **options: Any) -> Any:
         write_in_place(path, theirs)
@@ -226,12 +226,13 @@ def test_an_adopted_document_that_is_just_as_old_is_renewed_at_once(
     push(store, expired(provider.grant()))
     provider.live.clear()
     theirs = expired(provider.grant())
-    real = refresh_module.request_token
-    monkeypatch.setattr(
-        refresh_module,
-        "request_token",
-        lambda *args, **options: (write_in_place(path, theirs), make_old(path), real(*args, **options))[2],
-    )
+    real = exchange_module.request_token
+    def meanwhile(*args: Any, **options: Any) -> Any:
+        write_in_place(path, theirs)
+        make_old(path)
+        return real(*args, **options)
+
+    monkeypatch.setattr(refresh_module, "request_token", meanwhile)
     assert store.access_token() in provider.access_tokens
     assert (provider.exchanges, len(provider.forms)) == (1, 2)
     assert on_disk(path).refresh_token == theirs.refresh_token
@@ -242,7 +243,7 @@ def test_a_consent_that_was_given_while_the_provider_was_asked_is_not_overwritte
 ) -> None:
     push(store, expired(rotating.grant()))
     consented = rotating.grant()
-    real = refresh_module.request_token
+    real = exchange_module.request_token
 
     def meanwhile(*args: Any, **options: Any) -> Any:
         reply = real(*args, **options)
@@ -554,7 +555,7 @@ def test_a_disk_that_fails_after_the_reply_costs_nothing_but_time(
     document = expired(rotating.grant())
     push(store, document, rotation="yes")
     broken = threading.Event()
-    real_request, real_open = refresh_module.request_token, os.open
+    real_request, real_open = exchange_module.request_token, os.open
 
     def spoil_the_disk(*args: Any, **options: Any) -> Any:
         broken.set()
@@ -590,7 +591,7 @@ def test_a_disk_that_fails_after_the_reply_was_saved(
 ) -> None:
     store = TokenStore(path)
     push(store, expired(rotating.grant()), rotation="yes")
-    real_request = refresh_module.request_token
+    real_request = exchange_module.request_token
 
     def fail(*_: Any) -> None:
         raise StorageError("no space", reason="NoSpace")
@@ -759,7 +760,7 @@ def test_the_token_in_memory_is_served_while_the_volume_cannot_be_read(
         raise OSError(errno.EACCES, "Permission denied")
 
     with monkeypatch.context() as patch:
-        patch.setattr(store_module.os, "stat", fail)
+        patch.setattr(os, "stat", fail)
         patch.setattr(os, "open", fail)
         assert store.access_token() == document.token
         with pytest.raises(StorageError):
