@@ -80,7 +80,7 @@ def no_second_look_under_the_lock() -> None:
 
 @mutant
 def fixed_temporary_name() -> None:
-    volume.secrets = SimpleNamespace(token_hex=lambda size: "0" * size)  # type: ignore[assignment]
+    setattr(volume, "secrets", SimpleNamespace(token_hex=lambda size: "0" * size))  # noqa: B010 - not exported
 
 
 @mutant
@@ -96,7 +96,7 @@ def written_in_place() -> None:
 
 @mutant
 def no_flush() -> None:
-    volume.os = _Os(fsync=lambda descriptor: None)  # type: ignore[assignment]
+    setattr(volume, "os", _Os(fsync=lambda descriptor: None))  # noqa: B010 - not exported
 
 
 @mutant
@@ -105,7 +105,7 @@ def no_flush_of_the_directory() -> None:
         if not stat.S_ISDIR(os.fstat(descriptor).st_mode):
             os.fsync(descriptor)
 
-    volume.os = _Os(fsync=fsync)  # type: ignore[assignment]
+    setattr(volume, "os", _Os(fsync=fsync))  # noqa: B010 - not exported
 
 
 @mutant

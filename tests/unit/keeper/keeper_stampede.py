@@ -95,15 +95,15 @@ def reader(path: Path) -> Iterator[Callable[[], dict[str, int]]]:
         os._exit(0)
     os.close(result_write)
     os.close(stop_read)
-    counts: dict[str, int] = {}
+    seen: dict[str, int] = {}
 
     def finish() -> dict[str, int]:
-        if not counts:
+        if not seen:
             os.close(stop_write)
             with os.fdopen(result_read, "rb") as pipe:
-                counts.update(json.loads(pipe.read()))
+                seen.update(json.loads(pipe.read()))
             os.waitpid(child, 0)
-        return counts
+        return seen
 
     try:
         yield finish

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import google.auth.exceptions
 import google.auth.transport.requests
-import google_auth_httplib2
+import google_auth_httplib2  # type: ignore[import-untyped]
 import httplib2
 import pytest
 from googleapiclient.discovery import build

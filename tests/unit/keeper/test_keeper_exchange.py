@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from typing import Any
@@ -177,7 +178,8 @@ def test_a_signals_exception_waits_for_the_reply(provider: Provider, monkeypatch
     """A worker's soft time limit raises in the midst of the wait; the reply is kept before it goes on."""
     provider.latency = 0.3
     kept: list[TokenReply] = []
-    join, raised = threading.Thread.join, []
+    join = threading.Thread.join
+    raised: list[bool] = []
 
     def interrupted(thread: threading.Thread, timeout: float | None = None) -> None:
         if thread.name == "token-exchange" and not raised:
@@ -226,7 +228,7 @@ answers = st.dictionaries(
 
 @given(
     st.integers(200, 599),
-    answers.map(lambda fields: exchange.json.dumps(fields).encode()) | st.binary(max_size=60),
+    answers.map(lambda fields: json.dumps(fields).encode()) | st.binary(max_size=60),
     st.dictionaries(st.sampled_from(["Retry-After", "Date"]), st.text(st.characters(max_codepoint=255), max_size=30)),
 )
 @settings(suppress_health_check=[HealthCheck.too_slow])

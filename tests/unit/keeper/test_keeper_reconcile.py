@@ -10,6 +10,7 @@ import stat
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -505,7 +506,7 @@ def test_a_push_that_dies_at_any_step_leaves_the_old_document_or_the_new(
         path = volume / "token.json"
         old, new = provider.grant(), provider.grant()
         TokenStore(path).replace(old)
-        through = crash_at(monkeypatch, step, lambda path=path, new=new: TokenStore(path).replace(new, expect=1))
+        through = crash_at(monkeypatch, step, partial(TokenStore(path).replace, new, expect=1))
         assert on_disk(path) in (old, new)
         survivor = TokenStore(path, lock_timeout=0.5)
         survivor.refresh()
@@ -532,7 +533,7 @@ def test_a_refresh_that_dies_at_any_step_after_the_reply_was_saved_loses_nothing
         document = asked.grant(expires_in=1000)
         push(TokenStore(path), document)
         asked.exchanges = 0
-        through = crash_at(monkeypatch, step, lambda path=path: TokenStore(path).refresh(force=True))
+        through = crash_at(monkeypatch, step, partial(TokenStore(path).refresh, force=True))
         survivor = TokenStore(path, lock_timeout=0.5)
         complete = asked.exchanges > 0 and any(_is_complete(pending) for pending in pendings(path))
         survivor.refresh()

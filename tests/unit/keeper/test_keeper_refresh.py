@@ -227,6 +227,7 @@ def test_an_adopted_document_that_is_just_as_old_is_renewed_at_once(
     provider.live.clear()
     theirs = expired(provider.grant())
     real = exchange_module.request_token
+
     def meanwhile(*args: Any, **options: Any) -> Any:
         write_in_place(path, theirs)
         make_old(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from keeper_parts import events_of, expired, make_old, on_disk, push, renewed, state_of, tree, write_in_place
@@ -37,8 +38,9 @@ def test_the_same_document_changes_nothing(store: TokenStore, provider: Provider
     document = provider.grant()
     store.replace(document)
     before = tree(path.parent)
-    for options in ({}, {"expect": 1}, {"expect": 99}, {"force": True}):
-        outcome = store.replace(document, **options)  # type: ignore[arg-type]
+    every: list[dict[str, Any]] = [{}, {"expect": 1}, {"expect": 99}, {"force": True}]
+    for options in every:
+        outcome = store.replace(document, **options)
         assert (outcome.changed, outcome.reason, outcome.generation) == (False, "Unchanged", 1)
     assert tree(path.parent) == before
 
@@ -190,7 +192,8 @@ def test_a_dry_run_changes_nothing_and_says_what_the_run_then_does(
     store: TokenStore, provider: Provider, path: Path, case: str
 ) -> None:
     first, other = provider.grant(expires_in=600), provider.grant()
-    pushed, options = other, {}
+    pushed = other
+    options: dict[str, Any] = {}
     if case != "empty":
         store.replace(first)
     if case == "same":
@@ -211,7 +214,7 @@ def test_a_dry_run_changes_nothing_and_says_what_the_run_then_does(
 
     def attempt(*, dry_run: bool) -> object:
         try:
-            outcome = store.replace(pushed, dry_run=dry_run, **options)  # type: ignore[arg-type]
+            outcome = store.replace(pushed, dry_run=dry_run, **options)
         except Conflict as conflict:
             return conflict.reason
         stable = {key: value for key, value in (outcome.before or {}).items() if key != "expires_in"}
