@@ -391,7 +391,11 @@ def second_engine(bootstrap: Bootstrap) -> Iterator[SecondEngine]:
     engine = SecondEngine(bootstrap, folder)
     yield engine
     engine.kill()
-    shutil.rmtree(folder, ignore_errors=True)
+    # An engine leaves its network namespaces mounted
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        if (mounted := line.split()[4]).startswith(f"{folder}/"):
+            subprocess.run(["umount", "--lazy", mounted], check=True)
+    shutil.rmtree(folder)
 
 
 def main_engine() -> str:
