@@ -73,4 +73,13 @@ def test_the_weakest_level_is_the_proof(filters: ModuleType) -> None:
 
 
 def test_ansible_finds_the_filters(filters: ModuleType) -> None:
-    assert set(filters.FilterModule().filters()) == {"refresh_health_lagging", "refresh_health_level"}
+    names = {"refresh_health_lagging", "refresh_health_level", "refresh_health_missing"}
+    assert set(filters.FilterModule().filters()) == names
+
+
+def test_services_with_too_few_containers_are_named(filters: ModuleType) -> None:
+    assert filters.missing(["api", "celery", "celery"], EXPECTED) == []
+    assert filters.missing(["api", "celery", "other"], EXPECTED) == [
+        "celery: 1 of 2 containers run with the volume mounted"
+    ]
+    assert len(filters.missing([], EXPECTED)) == 2

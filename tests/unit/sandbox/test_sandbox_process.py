@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import webbrowser
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -144,6 +145,8 @@ def _consent(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> dict:
     """Consent as google-auth-oauthlib does it, with the person as the browser."""
     monkeypatch.setenv("OAUTHLIB_INSECURE_TRANSPORT", "1")
     monkeypatch.setenv("BROWSER", f"{sys.executable} {PERSON} %s &")
+    # the module reads BROWSER once a process: what an earlier test had it find must not stay
+    monkeypatch.setattr(webbrowser, "_tryorder", None)
     flow = InstalledAppFlow.from_client_config(sandbox.client_secrets(), CALENDAR_SCOPES)
     found = flow.run_local_server(port=0, timeout_seconds=60, prompt="consent")
     return {
