@@ -97,4 +97,5 @@ def test_the_proof_is_recorded_and_tells_fingerprints_alone(host: Host) -> None:
     assert proof["level"] == "process"
     assert proof["generation"] == 3
     assert proof["fingerprint"] == status(host)["document"]["access_token_fingerprint"]
-    assert set(proof) == {"stamp", "proved_at", "generation", "fingerprint", "level"}
+    assert host.run("docker image inspect %s", proof["image"]).rc == 0
+    assert set(proof) == {"stamp", "proved_at", "generation", "fingerprint", "level", "image"}
