@@ -85,10 +85,9 @@ integration: $(VENV)/.dev.stamp ## Tests on the engine
 molecule: $(VENV)/.dev.stamp ## The Molecule scenarios
 	scripts/with_engine.sh molecule test --all
 
-# One run with one closing line: unit tests on one core while the other has the engine
 .PHONY: pytest
 pytest: $(VENV)/.dev.stamp
-	scripts/with_engine.sh pytest -n 2 --dist loadgroup tests
+	scripts/with_engine.sh scripts/tests.sh
 
 .PHONY: bench
 bench: $(VENV)/.dev.stamp ## Measure
