@@ -16,7 +16,7 @@ from token_keeper.volume import Volume
 class DryVolume(Volume):
     """A volume whose files stay as they are."""
 
-    def replace(self, directory: int, name: str, data: bytes) -> None:
+    def replace(self, directory: int, name: str, data: bytes, *, flush_directory: bool = True) -> None:
         """Do nothing."""
 
     def reserve(self, directory: int, name: str) -> None:
@@ -25,7 +25,7 @@ class DryVolume(Volume):
     def fill(self, directory: int, name: str, data: bytes) -> None:
         """Do nothing."""
 
-    def promote(self, directory: int, name: str) -> None:
+    def promote(self, directory: int, name: str, *, flushed: bool) -> None:
         """Do nothing."""
 
     def remove(self, directory: int, name: str) -> None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import requests
 
 DEADLINE: Final = 8.0
-"""Seconds that one exchange may take in all, from name resolution to the last byte of the reply."""
+"""Seconds that one exchange may take in all; the store's default."""
 
 _MAX_RETRY_AFTER: Final = 3600.0
 _POLICY: Final = {"admin_policy_enforced", "org_internal", "access_denied", "unauthorized_client"}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import os
 import re
 import secrets
@@ -15,12 +16,14 @@ import stat
 import time
 from typing import Any, Final
 
+from token_keeper.clock import Instant, Span
 from token_keeper.document import TokenDocument
-from token_keeper.errors import StorageError, TokenCorrupt, TokenKeeperError, TokenMissing
+from token_keeper.errors import StorageError, TokenCorrupt
 from token_keeper.events import Events
 from token_keeper.fingerprint import fingerprint
 from token_keeper.history import Entry, History
 from token_keeper.provider import rotation_of
+from token_keeper.reading import Timing
 from token_keeper.state import MAX_BYTES as STATE_MAX_BYTES
 from token_keeper.state import Identity, State
 from token_keeper.volume import Volume
@@ -80,6 +83,7 @@ class Ledger:
         new_grant: bool = False,
         pending: str | None = None,
         journal_ends: bool = True,
+        life: Span | None = None,
     ) -> None:
         """Make a document the current one: history first, then the document, then the state.
 
@@ -89,6 +93,7 @@ class Ledger:
             new_grant: whether it comes from a new consent, so that the earlier grant stays in the history.
             pending: name of a pending file that already holds exactly this document and is renamed.
             journal_ends: whether it also settles what came of an exchange whose reply was lost.
+            life: its access token's life, where this process has seen it begin.
         """
         state = self.state
         identity = Identity.of(document)
@@ -98,15 +103,21 @@ class Ledger:
         self._record(Entry(state.grant, generation, document), must=pending is None)
         if pending is None:
             if self.document != document or not self.well_kept:
-                self.volume.replace(self.directory, self.volume.name, document.to_json().encode())
+                # A name that a power loss takes back while the state's stays looks like a foreign hand's old document,
+                # and is mended from the history: so one flush of the directory, the state's, serves both.
+                text = document.to_json().encode()
+                self.volume.replace(self.directory, self.volume.name, text, flush_directory=False)
         else:
-            self.volume.promote(self.directory, pending)
+            # a reply that this process has just taken, whose life it knows, is flushed already
+            self.volume.promote(self.directory, pending, flushed=life is not None)
         before = state.identity
         if before is not None and before.refresh_token != identity.refresh_token:
             state.supersede(before.refresh_token)
         if identity.refresh_token in state.superseded:
             # brought back on purpose (force): it has to stop being refused
             state.superseded.remove(identity.refresh_token)
+        if before is None or (before.access_token, before.expiry) != (identity.access_token, identity.expiry):
+            state.token_life = life or _life_left(document)
         state.generation = generation
         state.identity = identity
         state.tombstone = None
@@ -131,7 +142,20 @@ class Ledger:
             refresh_token=identity.refresh_token,
         )
 
-    def take_reply(self, reply: TokenDocument, pending: str, *, event: str) -> TokenDocument | None:
+    def timing(self) -> Timing:
+        """Return how long the document's access token is used, and from when it is renewed."""
+        if self.document is None:
+            return Timing(float("-inf"), 0.0)
+        known = self.state.identity is not None and self.state.identity.document == self.document.fingerprint
+        try:
+            written_at = self.volume.path.stat().st_mtime
+        except OSError:
+            written_at = time.time()
+        return Timing.of(self.document, written_at, self.state.token_life if known else None)
+
+    def take_reply(
+        self, reply: TokenDocument, pending: str, *, event: str, life: Span | None = None
+    ) -> TokenDocument | None:
         """Install a reply of the provider, unless something better stands there by now.
 
         A foreign writer does not take the lock: an operator may have consented anew while the provider was asked.
@@ -144,7 +168,7 @@ class Ledger:
         self._read()
         self.state.exchanges += 1
         if not self._is_overtaken(reply):
-            self.accept(reply, event=event, pending=pending)
+            self.accept(reply, event=event, pending=pending, life=life)
             return reply
         theirs, state = self.document, self.state
         if theirs is None or theirs.refresh_token != reply.refresh_token:
@@ -301,10 +325,14 @@ class Ledger:
             self.accept(document, event="RolledForward")
         elif identity.refresh_token in state.superseded:
             self._refuse("SupersededRefreshToken", identity)
-        elif identity.refresh_token == current.refresh_token and _older(identity, current):
+        elif identity.refresh_token == current.refresh_token and _older(identity, current) and not self._is_over():
             self._refuse("OlderAccessToken", identity)
         else:
             self._adopt(document, identity, current)
+
+    def _is_over(self) -> bool:
+        """Tell whether the token of the state has ended, whatever a clock that was wrong has made of its expiry."""
+        return self.state.token_life is not None and self.state.token_life.left() <= 0
 
     def _adopt(self, document: TokenDocument, theirs: Identity, ours: Identity) -> None:
         same_token = theirs.refresh_token == ours.refresh_token
@@ -412,18 +440,10 @@ def _well_kept(file: os.stat_result, directory: os.stat_result) -> bool:
     return mine and stat.S_IMODE(file.st_mode) == 0o600
 
 
-def missing(volume: Volume, state: State | None) -> TokenKeeperError:
-    """Return the error that says why there is no document."""
-    if not volume.directory.is_dir():
-        return StorageError(
-            f"the directory {volume.directory} does not exist", reason="NoVolume", remedy="mount the token volume there"
-        )
-    reason = state.tombstone if state is not None and state.tombstone else "NoDocument"
-    return TokenMissing(
-        f"there is no token in {volume.path}" + ("" if reason == "NoDocument" else f": it was {reason.lower()}"),
-        reason=reason,
-        remedy="run site.yml to obtain one, or push one with `token-keeper push`",
-    )
+def _life_left(document: TokenDocument) -> Span | None:
+    """Return what the wall clock says of a token that somebody else has received."""
+    left = document.expires_in(time.time())
+    return Span(Instant.now(), left) if math.isfinite(left) else None
 
 
 def _expiry(document: TokenDocument) -> float:

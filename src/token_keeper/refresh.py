@@ -14,6 +14,7 @@ import secrets
 import time
 from typing import Final
 
+from token_keeper.clock import Instant, Span
 from token_keeper.document import TokenDocument, expiry_after
 from token_keeper.errors import (
     ClientRejected,
@@ -78,8 +79,10 @@ def exchange(ledger: Ledger, *, force: bool = False, deadline: float = DEADLINE)
     prepare()  # before the journal says that it has begun
     pending = _begin(ledger, document)
     renewed: list[TokenDocument] = []
+    lives: list[Span] = []
 
     def keep(reply: TokenReply) -> None:
+        lives.append(Span(Instant.now(), _lifetime(reply)))
         successor = _readable(document.token_uri, successor_of(document, reply))
         renewed.append(successor)
         _write_reply(ledger.volume, pending, successor)
@@ -120,10 +123,10 @@ def exchange(ledger: Ledger, *, force: bool = False, deadline: float = DEADLINE)
     state.dead_grant = state.dead_reason = None
     state.end_cooldown()
     try:
-        current = ledger.take_reply(renewed[0], pending, event="Refreshed")
+        current = ledger.take_reply(renewed[0], pending, event="Refreshed", life=lives[0])
         if reply.expires_in is not None and reply.expires_in < _FIRST_BACKOFF:
             # a token without any life would be renewed at each call of each process
-            state.begin_cooldown(time.time(), _FIRST_BACKOFF)
+            state.begin_cooldown(_FIRST_BACKOFF)
             ledger.save()
     except StorageError as failure:
         raise UnsavedReply(failure, renewed[0], pending) from failure
@@ -153,13 +156,16 @@ def _storage_error(fault: Exception, volume: Volume) -> StorageError:
 
 def successor_of(document: TokenDocument, reply: TokenReply) -> TokenDocument:
     """Return the document that a reply turns the old one into."""
-    lifetime = reply.expires_in if reply.expires_in is not None else DEFAULT_LIFETIME
     return document.renewed(
         token=reply.access_token,
         refresh_token=reply.refresh_token,
         scopes=reply.scope,
-        expiry=expiry_after(lifetime, reply.received_at),
+        expiry=expiry_after(_lifetime(reply), reply.received_at),
     )
+
+
+def _lifetime(reply: TokenReply) -> float:
+    return reply.expires_in if reply.expires_in is not None else DEFAULT_LIFETIME
 
 
 def _may_ask(ledger: Ledger, document: TokenDocument, *, force: bool) -> None:
@@ -172,7 +178,7 @@ def _may_ask(ledger: Ledger, document: TokenDocument, *, force: bool) -> None:
             reason=state.dead_reason or "InvalidGrant",
             remedy=_REAUTH_REMEDY,
         )
-    wait = state.cooldown_left(now)
+    wait = state.cooldown_left()
     if wait > 0 and not force:
         raise ProviderUnavailable(
             f"the last exchange for {path} failed; the next one is due in {wait:.0f} s",
@@ -183,13 +189,13 @@ def _may_ask(ledger: Ledger, document: TokenDocument, *, force: bool) -> None:
     journal = state.journal
     if journal is None or journal.refresh_token != Identity.of(document).refresh_token:
         return
-    if rotation_of(state, document) == "no" or _within_grace(ledger, journal, now):
+    if rotation_of(state, document) == "no" or _within_grace(ledger, journal):
         return
     if journal.outcome == "server_error":
         # The provider answered with a fault: most likely nothing happened, and asking again heals it. If it did
         # carry the exchange out, asking again may end the whole grant, so as long as the old access token lives
         # there is nothing to win.
-        left = document.expires_in(now)
+        left = ledger.timing().left
         if left <= 0 or force:
             return
         raise ProviderUnavailable(
@@ -198,7 +204,7 @@ def _may_ask(ledger: Ledger, document: TokenDocument, *, force: bool) -> None:
             remedy="nothing has to be done; declare a reuse grace (token_volume_reuse_grace) if the provider has one",
             retry_after=left,
         )
-    if force and journal.replayed is False and journal.outcome == "no_reply" and document.expires_in(now) <= 0:
+    if force and journal.replayed is False and journal.outcome == "no_reply" and ledger.timing().left <= 0:
         return
     error = ReauthRequired(
         f"the provider's reply to the last exchange for {path} was lost, and its refresh token may be spent",
@@ -212,9 +218,9 @@ def _may_ask(ledger: Ledger, document: TokenDocument, *, force: bool) -> None:
     raise error
 
 
-def _within_grace(ledger: Ledger, journal: Journal, now: float) -> bool:
+def _within_grace(ledger: Ledger, journal: Journal) -> bool:
     """Tell whether the one replay that the provider's reuse grace allows is still to be had."""
-    return not journal.replayed and 0 <= now - journal.started_at < ledger.state.reuse_grace
+    return not journal.replayed and 0 <= journal.started.age() < ledger.state.reuse_grace
 
 
 def _begin(ledger: Ledger, document: TokenDocument) -> str:
@@ -230,7 +236,7 @@ def _begin(ledger: Ledger, document: TokenDocument) -> str:
     generation = ledger.next_generation()
     state.journal = Journal(
         id=identifier,
-        started_at=now,
+        started=Instant.now(),
         document=identity.document,
         refresh_token=identity.refresh_token,
         generation=generation,
@@ -290,7 +296,7 @@ def _failed(ledger: Ledger, error: TokenKeeperError, pending: str, *, outcome_kn
     state.failures += 1
     asked = error.retry_after if isinstance(error, ProviderUnavailable) else None
     backoff = min(_FIRST_BACKOFF * 2 ** min(state.failures - 1, 12), _LONGEST_BACKOFF) * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
-    state.begin_cooldown(now, max(backoff, asked or 0.0))
+    state.begin_cooldown(max(backoff, asked or 0.0))
     if outcome_known:
         state.journal = None
     elif state.journal is not None:

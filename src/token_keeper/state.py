@@ -11,6 +11,7 @@ import math
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, get_args
 
+from token_keeper.clock import EARLIEST, LATEST, Instant, Span
 from token_keeper.document import TokenDocument
 from token_keeper.fingerprint import fingerprint
 
@@ -57,7 +58,7 @@ class Journal:
 
     Attributes:
         id: names the pending file.
-        started_at: Unix time.
+        started: when.
         document: fingerprint of the document it began with.
         refresh_token: fingerprint of the refresh token that was sent.
         generation: what the new document's generation will be.
@@ -67,7 +68,7 @@ class Journal:
     """
 
     id: str
-    started_at: float
+    started: Instant
     document: str
     refresh_token: str
     generation: int
@@ -79,7 +80,7 @@ class Journal:
         return (
             isinstance(self.id, str)
             and self.id.isalnum()
-            and _is_number(self.started_at)
+            and self.started.is_sane()
             and isinstance(self.document, str)
             and isinstance(self.refresh_token, str)
             and _is_count(self.generation)
@@ -119,12 +120,13 @@ class State:
         conditions: by type.
         exchanges: exchanges that brought a new access token.
         failures: exchanges in a row that did not.
-        cooldown_since: when the back-off that runs was recorded; a clock that shows less was stepped back since.
-        cooldown_until: no exchange before that.
+        cooldown: the back-off that runs; no exchange before its end.
+        token_life: the access token's life as this host saw it begin, whatever the wall clock has done since.
         rotation: whether the provider gives a new refresh token at each exchange.
         reuse_grace: seconds for which the provider accepts a spent refresh token again.
         grant_expiry: when a time-limited grant ends, where the provider said so.
         clock_skew: the provider's clock less ours at the last exchange, in seconds; reported, not applied.
+        unknown: what a newer release has noted; kept, because containers of a host are not upgraded all at once.
     """
 
     generation: int = 0
@@ -138,12 +140,13 @@ class State:
     conditions: dict[str, Condition] = dataclasses.field(default_factory=dict)
     exchanges: int = 0
     failures: int = 0
-    cooldown_since: float | None = None
-    cooldown_until: float | None = None
+    cooldown: Span | None = None
+    token_life: Span | None = None
     rotation: Rotation = "unknown"
     reuse_grace: float = 0.0
     grant_expiry: float | None = None
     clock_skew: float | None = None
+    unknown: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def parse(cls, data: bytes) -> State | None:
@@ -153,9 +156,13 @@ class State:
             if fields.pop("version") != VERSION:
                 return None
             fields["identity"] = Identity(**fields["identity"]) if fields["identity"] else None
-            fields["journal"] = Journal(**fields["journal"]) if fields["journal"] else None
+            fields["journal"] = _journal(fields["journal"]) if fields["journal"] else None
+            for name in ("cooldown", "token_life"):
+                fields[name] = Span.parse(fields[name]) if fields.get(name) else None
             fields["conditions"] = {name: Condition(**value) for name, value in fields["conditions"].items()}
-            state = cls(**fields)
+            known = {field.name for field in dataclasses.fields(cls)} - {"unknown"}
+            unknown = {name: fields.pop(name) for name in set(fields) - known}
+            state = cls(**fields, unknown=unknown)
             return state if state._is_sane() else None
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
             return None
@@ -166,7 +173,8 @@ class State:
         return (
             all(_is_count(value) for value in (self.generation, self.exchanges, self.failures))
             and all(_is_text(value) for value in (self.grant, self.tombstone, self.dead_grant, self.dead_reason))
-            and all(_is_time(value) for value in (self.cooldown_since, self.cooldown_until, self.grant_expiry))
+            and _is_time(self.grant_expiry)
+            and all(span is None or span.is_sane() for span in (self.cooldown, self.token_life))
             and (self.clock_skew is None or _is_number(self.clock_skew))
             and _is_number(self.reuse_grace)
             and self.rotation in get_args(Rotation)
@@ -179,7 +187,9 @@ class State:
 
     def to_json(self) -> str:
         """Return the side file's text."""
-        return json.dumps({"version": VERSION, **dataclasses.asdict(self)}, indent=1)
+        fields = dataclasses.asdict(self)
+        unknown = fields.pop("unknown")
+        return json.dumps({**unknown, "version": VERSION, **fields}, indent=1)
 
     def supersede(self, refresh_token: str) -> None:
         """Remember the fingerprint of a refresh token that must not come back."""
@@ -187,19 +197,17 @@ class State:
             self.superseded.append(refresh_token)
             del self.superseded[:-_REMEMBERED]
 
-    def begin_cooldown(self, now: float, seconds: float) -> None:
+    def begin_cooldown(self, seconds: float) -> None:
         """Let no exchange begin for that many seconds."""
-        self.cooldown_since, self.cooldown_until = now, now + seconds
+        self.cooldown = Span(Instant.now(), seconds)
 
     def end_cooldown(self) -> None:
         """Forget failures and the back-off that followed them."""
-        self.failures, self.cooldown_since, self.cooldown_until = 0, None, None
+        self.failures, self.cooldown = 0, None
 
-    def cooldown_left(self, now: float) -> float:
-        """Return the seconds for which no exchange may begin; a clock that was stepped back must not stretch it."""
-        if self.cooldown_until is None or (self.cooldown_since is not None and now < self.cooldown_since):
-            return 0.0
-        return max(self.cooldown_until - now, 0.0)
+    def cooldown_left(self) -> float:
+        """Return the seconds for which no exchange may begin."""
+        return max(self.cooldown.left(), 0.0) if self.cooldown is not None else 0.0
 
     def set_condition(self, name: str, status: ConditionStatus, reason: str, message: str, now: float) -> None:
         """Set a condition; its transition time changes only when its status does."""
@@ -210,6 +218,10 @@ class State:
     def conditions_list(self) -> list[dict[str, Any]]:
         """Return the conditions as a list of objects with a ``type``."""
         return [{"type": name, **dataclasses.asdict(condition)} for name, condition in sorted(self.conditions.items())]
+
+
+def _journal(fields: dict[str, Any]) -> Journal:
+    return Journal(**{**fields, "started": Instant(**fields["started"])})
 
 
 def timestamp(now: float) -> str:
@@ -230,7 +242,6 @@ def _is_text(value: object) -> bool:
 
 
 def _is_time(value: object) -> bool:
-    # what a datetime can hold, the years 1 to 9999
     return value is None or (
-        isinstance(value, (int, float)) and not isinstance(value, bool) and -62_135_596_800 <= value <= 253_402_300_799
+        isinstance(value, (int, float)) and not isinstance(value, bool) and EARLIEST <= value <= LATEST
     )

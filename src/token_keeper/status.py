@@ -89,7 +89,7 @@ def look(volume: Volume) -> Status:
         grant=state.grant,
         exchanges=state.exchanges,
         failures=state.failures,
-        cooldown_until=timestamp(state.cooldown_until) if state.cooldown_until and state.cooldown_until > now else None,
+        cooldown_until=timestamp(now + state.cooldown_left()) if state.cooldown_left() > 0 else None,
         rotation=state.rotation,
         reuse_grace=state.reuse_grace,
         clock_skew=state.clock_skew,

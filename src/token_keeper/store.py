@@ -10,41 +10,30 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import socket
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from token_keeper import report
+from token_keeper.clock import uptime
 from token_keeper.document import TokenDocument
-from token_keeper.dry_run import DryEvents, DryVolume
 from token_keeper.errors import LockTimeout, StorageError, TokenCorrupt, TokenKeeperError, TokenMissing
-from token_keeper.events import Events
-from token_keeper.exchange import DEADLINE, revoke_token
 from token_keeper.fingerprint import fingerprint
-from token_keeper.ledger import Ledger, missing
-from token_keeper.lock import DirectoryLock
-from token_keeper.refresh import UnsavedReply, exchange
-from token_keeper.replacement import judge
-from token_keeper.report import ClearOutcome, PolicyOutcome, RefreshOutcome, ReplaceOutcome
-from token_keeper.state import MAX_BYTES as STATE_MAX_BYTES
-from token_keeper.state import Rotation, State
-from token_keeper.status import Status, look
-from token_keeper.volume import FileIdentity, Volume
+from token_keeper.reading import Reader, Reading
+from token_keeper.volume import Volume
 
 if TYPE_CHECKING:
     from token_keeper.credentials import StoreCredentials
+    from token_keeper.report import ClearOutcome, PolicyOutcome, RefreshOutcome, ReplaceOutcome
+    from token_keeper.state import Rotation
+    from token_keeper.status import Status
+    from token_keeper.writer import Writer
 
 DEFAULT_PATH: Final = "/app/tokens/token.json"
 
-REFRESH_WINDOW: Final = 225.0
-"""Seconds before its end from which a token is renewed: google-auth's own threshold, so that both agree."""
+EXCHANGE_DEADLINE: Final = 8.0
+"""Seconds that one exchange may take in all, from name resolution to the last byte of the reply."""
 
-_WINDOW_SHARE: Final = 0.25
-_MARGIN: Final = 10.0
-_MARGIN_SHARE: Final = 0.1
 _RETRY_PAUSE: Final = 1.0
+_JUDGE_AGAIN: Final = 0.05
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -60,17 +49,6 @@ class Snapshot:
     document: TokenDocument
     generation: int | None
     fingerprint: str
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Cached:
-    """A parsed document, and until when which use of it is right (Unix time)."""
-
-    identity: FileIdentity
-    document: TokenDocument
-    token: str | None
-    renew_at: float
-    usable_until: float
 
 
 class TokenStore:
@@ -91,22 +69,20 @@ class TokenStore:
         *,
         service: str | None = None,
         lock_timeout: float = 30.0,
-        exchange_deadline: float = DEADLINE,
+        exchange_deadline: float = EXCHANGE_DEADLINE,
     ) -> None:
         chosen = path if path is not None else os.environ.get("TOKEN_KEEPER_PATH") or DEFAULT_PATH
         self._path = Path(chosen).absolute()
         self._text_path = str(self._path)
-        self.service = service or os.environ.get("TOKEN_KEEPER_SERVICE") or socket.gethostname()
+        self.service = service or os.environ.get("TOKEN_KEEPER_SERVICE") or os.uname().nodename
         self._lock_timeout = lock_timeout
         self._exchange_deadline = exchange_deadline
         self._volume = Volume(self._path)
-        self._events = Events(self._volume, self.service)
-        self._lock = DirectoryLock(self._volume.directory)
-        self._cached: _Cached | None = None
-        self._judged: _Cached | None = None
-        self._generation: tuple[FileIdentity, FileIdentity, int | None] | None = None
+        self._reader = Reader(self._volume)
+        self._writing: Writer | None = None
+        self._judged: Reading | None = None
+        self._judge_again_at = float("inf")
         self._quiet_until = 0.0
-        self._unsaved: UnsavedReply | None = None
 
     @property
     def path(self) -> Path:
@@ -127,23 +103,24 @@ class TokenStore:
             ProviderUnavailable: it can't be asked now; ``retry_after`` says when.
             LockTimeout, StorageError: the volume stands in the way.
         """
-        cached = self._cached
+        reading = self._judged
         try:
             status = os.stat(self._text_path)
         except OSError:
             return self._renewed_token()
         if (
-            cached is not None
-            and cached is self._judged
-            and cached.token is not None
-            and cached.identity.modified_ns == status.st_mtime_ns
-            and cached.identity.inode == status.st_ino
-            and cached.identity.changed_ns == status.st_ctime_ns
-            and cached.identity.size == status.st_size
+            reading is not None
+            and reading.token is not None
+            and reading.identity.modified_ns == status.st_mtime_ns
+            and reading.identity.inode == status.st_ino
+            and reading.identity.changed_ns == status.st_ctime_ns
+            and reading.identity.size == status.st_size
         ):
-            now = time.time()
-            if now < cached.renew_at or (now < cached.usable_until and time.monotonic() < self._quiet_until):
-                return cached.token
+            now = uptime()
+            if now < self._judge_again_at and (
+                now < reading.renew_at or (now < reading.usable_until and now < self._quiet_until)
+            ):
+                return reading.token
         return self._renewed_token()
 
     def read(self) -> TokenDocument:
@@ -152,15 +129,17 @@ class TokenStore:
         Raises:
             TokenMissing, TokenCorrupt, StorageError: it can't be had. Nothing is mended by reading.
         """
-        return self._load().document
+        return self._reader.load().document
 
     def snapshot(self) -> Snapshot:
         """Return the document with the generation it belongs to; cheap enough to be called many times a second."""
-        cached = self._load()
-        return Snapshot(cached.document, self._generation_of(cached), fingerprint(cached.token or ""))
+        reading = self._reader.load()
+        return Snapshot(reading.document, self._reader.generation(reading), fingerprint(reading.token or ""))
 
     def status(self) -> Status:
         """Look at the volume without changing anything."""
+        from token_keeper.status import look  # noqa: PLC0415 - see _writer
+
         return look(self._volume)
 
     # -- renewing
@@ -176,35 +155,7 @@ class TokenStore:
         Raises:
             As :meth:`access_token`; here nothing is passed over, even if the old token is still valid.
         """
-        already = self._exchanges_now() if force else 0
-
-        def served() -> bool:
-            if force:
-                return False
-            good = self._is_fresh() if rejected is None else self._token_now() not in {None, rejected}
-            return good and self._is_settled()
-
-        with self._ledger(self._lock_timeout, given_up=served) as ledger:
-            if ledger is None:
-                return self._outcome_without_exchange()
-            before = report.describe(ledger.document) if ledger.document else None
-            document = _required(ledger)
-            exchanges = ledger.state.exchanges
-            if force:
-                wanted = ledger.state.exchanges <= already
-            elif rejected is not None:
-                wanted = document.token == rejected
-            else:
-                wanted = not _timing(document, self._path).is_fresh
-            if wanted:
-                document = self._exchange(ledger, force=force)
-            return RefreshOutcome(
-                exchanged=ledger.state.exchanges > exchanges,
-                generation=ledger.state.generation,
-                exchanges=ledger.state.exchanges,
-                before=before,
-                after=report.describe(document),
-            )
+        return self._writer.refresh(force=force, rejected=rejected)
 
     # -- writing
 
@@ -235,33 +186,15 @@ class TokenStore:
             TokenCorrupt: what stands there is no file, which is never replaced: it may be anything.
             StorageError, LockTimeout: nothing was changed.
         """
-        if expires_in is not None:
-            document = document.with_expires_in(expires_in, time.time())
-        with self._ledger(self._lock_timeout, dry_run=dry_run) as opened:
-            ledger = _replaceable(opened)
-            before = report.describe(ledger.document) if ledger.document else None
-            same_policy = (rotation is None or rotation == ledger.state.rotation) and (
-                reuse_grace is None or reuse_grace == ledger.state.reuse_grace
-            )
-            verdict = judge(ledger, document, expect=expect, force=force)
-            if verdict == "Unchanged" and same_policy:
-                return ReplaceOutcome(False, verdict, ledger.state.generation, before, report.describe(document))
-            if dry_run:
-                generation = ledger.next_generation() if verdict != "Unchanged" else ledger.state.generation
-                return ReplaceOutcome(True, verdict, generation, before, report.describe(document))
-            if rotation is not None:
-                ledger.state.rotation = rotation
-            if reuse_grace is not None:
-                ledger.state.reuse_grace = reuse_grace
-            if verdict == "Unchanged":
-                ledger.save()
-            else:
-                current = ledger.state.identity
-                same_grant = current is not None and current.refresh_token == fingerprint(document.refresh_token)
-                if not same_grant:
-                    ledger.state.grant_expiry = None
-                ledger.accept(document, event="Pushed", new_grant=not same_grant)
-            return ReplaceOutcome(True, verdict, ledger.state.generation, before, report.describe(document))
+        return self._writer.replace(
+            document,
+            expect=expect,
+            force=force,
+            expires_in=expires_in,
+            rotation=rotation,
+            reuse_grace=reuse_grace,
+            dry_run=dry_run,
+        )
 
     def declare(
         self, *, rotation: Rotation | None = None, reuse_grace: float | None = None, dry_run: bool = False
@@ -276,17 +209,7 @@ class TokenStore:
         Raises:
             StorageError, LockTimeout: nothing was changed.
         """
-        with self._ledger(self._lock_timeout, dry_run=dry_run) as opened:
-            ledger = _held(opened)
-            before = {"rotation": ledger.state.rotation, "reuse_grace": ledger.state.reuse_grace}
-            if rotation is not None:
-                ledger.state.rotation = rotation
-            if reuse_grace is not None:
-                ledger.state.reuse_grace = reuse_grace
-            after = {"rotation": ledger.state.rotation, "reuse_grace": ledger.state.reuse_grace}
-            if after != before:
-                ledger.save()
-            return PolicyOutcome(after != before, before, after, ledger.state.generation)
+        return self._writer.declare(rotation=rotation, reuse_grace=reuse_grace, dry_run=dry_run)
 
     def clear(self, reason: str = "Cleared", *, dry_run: bool = False) -> ClearOutcome:
         """Take the document away on purpose and leave a tombstone; its history stays for a way back.
@@ -294,13 +217,7 @@ class TokenStore:
         Raises:
             StorageError, LockTimeout: nothing was changed.
         """
-        with self._ledger(self._lock_timeout, dry_run=dry_run) as opened:
-            ledger = _replaceable(opened)
-            before = report.describe(ledger.document) if ledger.document else None
-            there = ledger.document is not None or ledger.problem is not None
-            if there and not dry_run:
-                ledger.remove_document(reason)
-            return ClearOutcome(there, ledger.state.generation, before)
+        return self._writer.clear(reason, dry_run=dry_run)
 
     def revoke(self, revocation_uri: str) -> ClearOutcome:
         """Revoke the grant at the provider (RFC 7009), then take the document away and leave a tombstone.
@@ -309,16 +226,7 @@ class TokenStore:
             ProviderUnavailable: the provider did not confirm it, and everything stays as it was.
             TokenMissing, TokenCorrupt: there is nothing to revoke.
         """
-        with self._ledger(self._lock_timeout) as opened:
-            ledger = _held(opened)
-            document = _required(ledger)
-            before = report.describe(document)
-            revoke_token(revocation_uri, document.refresh_token, deadline=self._exchange_deadline)
-            ledger.state.supersede(fingerprint(document.refresh_token))
-            ledger.remove_document("Revoked")
-            if ledger.state.grant is not None:
-                ledger.history.forget(ledger.directory, ledger.state.grant)
-            return ClearOutcome(True, ledger.state.generation, before)
+        return self._writer.revoke(revocation_uri)
 
     def credentials(self) -> StoreCredentials:
         """Return google-auth credentials that live in this store, for ``googleapiclient.discovery.build``."""
@@ -328,37 +236,24 @@ class TokenStore:
 
     # -- inside
 
-    @contextlib.contextmanager
-    def _ledger(
-        self, timeout: float, *, given_up: Callable[[], bool] = lambda: False, dry_run: bool = False
-    ) -> Iterator[Ledger | None]:
-        with self._lock.hold(timeout, given_up=given_up) as directory:
-            if directory is None:
-                yield None
-                return
-            try:
-                if dry_run:
-                    volume = DryVolume(self._path)
-                    yield Ledger.open(volume, DryEvents(volume, self.service), directory)
-                    return
-                self._save_unsaved(directory)
-                ledger = Ledger.open(self._volume, self._events, directory)
-                self._unsaved = None
-                yield ledger
-            finally:
-                # what this process just wrote may share its times with what it replaced
-                self._cached = None
+    @property
+    def _writer(self) -> Writer:
+        """What works under the lock; imported when it is needed, because a process that only reads starts faster."""
+        if self._writing is None:
+            from token_keeper.writer import Writer  # noqa: PLC0415
 
-    def _save_unsaved(self, directory: int) -> None:
-        """Put a reply that the disk did not take into its pending file; opening the ledger then installs it."""
-        unsaved = self._unsaved
-        if unsaved is None:
-            return
-        with contextlib.suppress(TokenMissing, TokenCorrupt):
-            if self.read().fingerprint == unsaved.document.fingerprint:
-                return  # the disk failed after it had been installed
-        # raises while the disk still fails: going on without it would lose it
-        self._volume.replace(directory, unsaved.pending, unsaved.document.to_json().encode())
+            # among threads that come here at once, the first one's is used by all
+            self._writing = self.__dict__.setdefault(
+                "_shared_writer",
+                Writer(
+                    self._volume,
+                    self._reader,
+                    service=self.service,
+                    lock_timeout=self._lock_timeout,
+                    exchange_deadline=self._exchange_deadline,
+                ),
+            )
+        return self._writing
 
     def _renewed_token(self) -> str:
         fresh, usable = self._at_hand()
@@ -366,205 +261,53 @@ class TokenStore:
             return self._settled_token(fresh)
         try:
             # With a usable token nobody waits: the lock is tried once, and whoever has it renews for all.
-            timeout = 0.0 if usable is not None else self._lock_timeout
-            with self._ledger(timeout, given_up=self._is_fresh) as ledger:
-                if ledger is not None:
-                    document = _required(ledger)
-                    if not _timing(document, self._path).is_fresh:
-                        document = self._exchange(ledger)
-                    if document.token is not None:
-                        return document.token
-            cached = self._load()
-            if cached.token is not None and time.time() < cached.usable_until:
-                return cached.token
+            token = self._writer.renewed_token(wait=usable is None)
+            if token is not None:
+                return token
+            reading = self._reader.latest or self._reader.load()  # what the waiter has just seen
+            if reading.token is not None and reading.is_usable():
+                return reading.token
             raise LockTimeout(f"{self._path} changed again while this process waited", remedy="try again")
         except TokenKeeperError as error:
-            self._quiet_until = time.monotonic() + _RETRY_PAUSE
-            self._judged = self._cached
-            if isinstance(error, UnsavedReply) or self._unsaved is not None:
-                unsaved = self._unsaved
-                if unsaved is not None and unsaved.document.token and unsaved.document.expires_in(time.time()) > 0:
-                    return unsaved.document.token
+            self._quiet_until = uptime() + _RETRY_PAUSE
+            self._judge(self._reader.latest)
+            unsaved = self._writer.unsaved_token()
+            if unsaved is not None:
+                return unsaved
             if usable is not None and not isinstance(error, TokenMissing):
                 return usable
             raise
 
     def _settled_token(self, fresh: str) -> str:
-        """Have what a foreign writer left judged at once, if the lock is free: it may have brought old secrets back."""
+        """Have what a foreign writer left judged at once, if the lock is free."""
         with contextlib.suppress(TokenKeeperError):
-            if self._generation_of(self._load()) is None:
-                with self._ledger(0.0) as ledger:
-                    if ledger is not None and ledger.document is not None and ledger.document.token:
-                        fresh = ledger.document.token
+            if not self._reader.load().settled:
+                fresh = self._writer.judged_token() or fresh
         with contextlib.suppress(TokenKeeperError):
-            self._judged = self._load()
+            self._judge(self._reader.load())
         return fresh
+
+    def _judge(self, reading: Reading | None) -> None:
+        self._judged = reading
+        # whoever holds the lock is about to note what he wrote, or it is foreign and not yet judged
+        unsettled = reading is not None and not reading.settled
+        self._judge_again_at = uptime() + _JUDGE_AGAIN if unsettled else float("inf")
 
     def _at_hand(self) -> tuple[str | None, str | None]:
         """Return the token if it is fresh, and if it is usable, without the lock."""
-        before = self._cached
+        before = self._reader.latest
         try:
-            cached = self._load()
+            reading = self._reader.load()
         except TokenMissing:
-            if not self._is_recoverable():
+            recoverable = self._writing is not None and self._writing.has_unsaved
+            if not (recoverable or self._reader.is_recoverable()):
                 raise
             return None, None
         except TokenCorrupt:
             return None, None  # under the lock it may turn out to be mended
         except StorageError:
             # the token that was read before is as good as ever, whatever keeps the file from being read now
-            if before is None or before.token is None or time.time() >= before.usable_until:
+            if before is None or not before.is_usable():
                 raise
             return before.token, before.token
-        now = time.time()
-        fresh = cached.token if now < cached.renew_at else None
-        return fresh, cached.token if now < cached.usable_until else None
-
-    def _exchange(self, ledger: Ledger, *, force: bool = False) -> TokenDocument:
-        try:
-            exchanges = ledger.state.exchanges
-            document = exchange(ledger, force=force, deadline=self._exchange_deadline)
-            if ledger.state.exchanges == exchanges and not _timing(document, self._path).is_usable:
-                # a foreign writer's document was adopted in place of ours, and it is as old
-                document = exchange(ledger, deadline=self._exchange_deadline)
-        except UnsavedReply as unsaved:
-            self._unsaved = unsaved
-            raise
-        return document
-
-    def _load(self) -> _Cached:
-        """Read the document, or return the parsed one if the file is still the same."""
-        cached = self._cached
-        if cached is not None:
-            with contextlib.suppress(OSError):
-                if FileIdentity.of(os.stat(self._text_path)) == cached.identity:
-                    return cached
-        found = self._volume.read(self._volume.name)
-        if found is None:
-            raise missing(self._volume, self._state())
-        data, status = found
-        document = TokenDocument.parse(data, str(self._path))
-        timing = _Timing.of(document, status.st_mtime)
-        cached = _Cached(FileIdentity.of(status), document, document.token, timing.renew_at, timing.usable_until)
-        self._cached = cached
-        return cached
-
-    def _state(self) -> State | None:
-        with contextlib.suppress(TokenCorrupt):  # a directory in its place is as good as none
-            found = self._volume.read(self._volume.state_name, limit=STATE_MAX_BYTES)
-            return State.parse(found[0]) if found is not None else None
-        return None
-
-    def _generation_of(self, cached: _Cached) -> int | None:
-        try:
-            identity = FileIdentity.of(os.stat(self._volume.directory / self._volume.state_name))
-        except OSError:
-            return None
-        known = self._generation
-        if known is not None and known[0] == cached.identity and known[1] == identity and known[2] is not None:
-            return known[2]
-        generation = state = None
-        with contextlib.suppress(StorageError):
-            state = self._state()
-        if state is not None and state.identity is not None:
-            generation = state.generation if state.identity.document == cached.document.fingerprint else None
-        self._generation = (cached.identity, identity, generation)
-        return generation
-
-    def _exchanges_now(self) -> int:
-        with contextlib.suppress(TokenKeeperError):
-            state = self._state()
-            return state.exchanges if state is not None else 0
-        return 0
-
-    def _is_settled(self) -> bool:
-        """Tell whether the state knows of the document that is there, so that its generation can be told."""
-        with contextlib.suppress(TokenKeeperError):
-            return self._generation_of(self._load()) is not None
-        return False
-
-    def _is_recoverable(self) -> bool:
-        """Tell whether a document that is missing may come back under the lock: from a reply that waits there."""
-        if self._unsaved is not None:
-            return True
-        with contextlib.suppress(StorageError):
-            state = self._state()
-            return state is not None and state.journal is not None and state.tombstone is None
-        return False
-
-    def _is_fresh(self) -> bool:
-        with contextlib.suppress(TokenKeeperError):
-            cached = self._load()
-            return cached.token is not None and time.time() < cached.renew_at
-        return False
-
-    def _token_now(self) -> str | None:
-        with contextlib.suppress(TokenKeeperError):
-            return self._load().token
-        return None
-
-    def _outcome_without_exchange(self) -> RefreshOutcome:
-        cached = self._load()
-        state = self._state() or State()
-        facts = report.describe(cached.document)
-        return RefreshOutcome(False, state.generation, state.exchanges, facts, facts)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Timing:
-    """From when a token is renewed and until when it is used (Unix time).
-
-    A token that lives for a minute only is not renewed 225 s ahead: the window is capped by a share of the life it
-    had when its file was written.
-    """
-
-    renew_at: float
-    usable_until: float
-
-    @classmethod
-    def of(cls, document: TokenDocument, written_at: float) -> _Timing:
-        if document.token is None or document.expiry is None:
-            return cls(float("-inf"), float("-inf"))
-        end = document.expiry.timestamp()
-        life = max(end - written_at, 0.0)
-        window = min(REFRESH_WINDOW, life * _WINDOW_SHARE)
-        margin = min(_MARGIN, life * _MARGIN_SHARE)
-        return cls(end - window, end - margin)
-
-    @property
-    def is_fresh(self) -> bool:
-        return time.time() < self.renew_at
-
-    @property
-    def is_usable(self) -> bool:
-        return time.time() < self.usable_until
-
-
-def _timing(document: TokenDocument, path: Path) -> _Timing:
-    try:
-        written_at = path.stat().st_mtime
-    except OSError:
-        written_at = time.time()
-    return _Timing.of(document, written_at)
-
-
-def _held(ledger: Ledger | None) -> Ledger:
-    if ledger is None:
-        raise TokenKeeperError("the lock was given up by a writer that needs it")
-    return ledger
-
-
-def _replaceable(ledger: Ledger | None) -> Ledger:
-    ledger = _held(ledger)
-    if ledger.problem is not None and ledger.problem.reason == "NotAFile":
-        raise ledger.problem
-    return ledger
-
-
-def _required(ledger: Ledger | None) -> TokenDocument:
-    ledger = _held(ledger)
-    if ledger.document is not None:
-        return ledger.document
-    if ledger.problem is not None:
-        raise ledger.problem
-    raise missing(ledger.volume, ledger.state)
+        return (reading.token if reading.is_fresh() else None), (reading.token if reading.is_usable() else None)

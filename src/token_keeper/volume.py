@@ -11,7 +11,6 @@ import contextlib
 import dataclasses
 import errno
 import os
-import secrets
 import stat
 import time
 from collections.abc import Iterator
@@ -110,38 +109,43 @@ class Volume:
         finally:
             os.close(descriptor)
 
-    def replace(self, directory: int, name: str, data: bytes) -> None:
+    def replace(self, directory: int, name: str, data: bytes, *, flush_directory: bool = True) -> None:
         """Replace a file durably; the caller holds the lock.
 
         Args:
             directory: descriptor of the folder that holds the file, the lock's own or one of :meth:`folder`.
             name: the file's name in it.
             data: all of its new content.
+            flush_directory: whether the new name has to be durable now. Where another replacement in the same folder
+                follows at once, its flush serves both.
 
         Raises:
             StorageError: it could not be done, and the old file stands as it was; if only the last step failed, the
                 flush of the directory, the new file stands there and may not outlive a power loss. A failed flush is
                 not tried again on the same file: the kernel marks its pages clean and the second flush would lie.
         """
-        temporary = f"{name}{_TEMPORARY}{secrets.token_hex(8)}"
+        temporary = f"{name}{_TEMPORARY}{os.urandom(8).hex()}"
         try:
             with self._created(directory, temporary) as descriptor:
                 _write_all(descriptor, data)
                 os.fsync(descriptor)
             os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
-            os.fsync(directory)
+            if flush_directory:
+                os.fsync(directory)
         except OSError as error:
             with contextlib.suppress(OSError):
                 os.unlink(temporary, dir_fd=directory)
             raise self._failure("write", self.directory / name, error) from error
 
     def reserve(self, directory: int, name: str) -> None:
-        """Make a file full of newlines, durably, that :meth:`fill` can later fill without needing space."""
+        """Make a file full of newlines that :meth:`fill` can later fill without needing space.
+
+        Its name is durable with the next flush of the directory: the journal's, which follows.
+        """
         try:
             with self._created(directory, name) as descriptor:
                 _write_all(descriptor, b"\n" * PENDING_BYTES)
                 os.fsync(descriptor)
-            os.fsync(directory)
         except OSError as error:
             with contextlib.suppress(OSError):
                 os.unlink(name, dir_fd=directory)
@@ -160,17 +164,22 @@ class Volume:
         except OSError as error:
             raise self._failure("write", self.directory / name, error) from error
 
-    def promote(self, directory: int, name: str) -> None:
-        """Rename a file of the volume onto the document, durably."""
+    def promote(self, directory: int, name: str, *, flushed: bool) -> None:
+        """Rename a file of the volume onto the document; durable with the next flush of the directory: the state's.
+
+        Args:
+            directory: descriptor of the volume's directory.
+            name: the file.
+            flushed: whether its content is durable. Whoever left it may have died between its write and its flush.
+        """
         try:
-            # whoever wrote it may have died between its write and its flush
-            descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=directory)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            if not flushed:
+                descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=directory)
+                try:
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
             os.rename(name, self.name, src_dir_fd=directory, dst_dir_fd=directory)
-            os.fsync(directory)
         except OSError as error:
             raise self._failure("write", self.path, error) from error
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from token_keeper import exchange, ledger, lock, refresh, store, volume
+from token_keeper import exchange, ledger, lock, refresh, volume
 from token_keeper.errors import LockTimeout, ProviderUnavailable
 
 MUTANTS: dict[str, Callable[[], None]] = {}
@@ -75,17 +75,17 @@ def lock_inherited_by_children() -> None:
 
 @mutant
 def no_second_look_under_the_lock() -> None:
-    store._timing = lambda *_: SimpleNamespace(is_fresh=False, is_usable=True)  # type: ignore[assignment]
+    ledger.Ledger.timing = lambda _: SimpleNamespace(is_fresh=False, is_usable=True)  # type: ignore[method-assign, assignment, return-value]
 
 
 @mutant
 def fixed_temporary_name() -> None:
-    setattr(volume, "secrets", SimpleNamespace(token_hex=lambda size: "0" * size))  # noqa: B010 - not exported
+    setattr(volume, "os", _Os(urandom=bytes))  # noqa: B010 - not exported
 
 
 @mutant
 def written_in_place() -> None:
-    def replace(self: volume.Volume, directory: int, name: str, data: bytes) -> None:
+    def replace(self: volume.Volume, directory: int, name: str, data: bytes, **_: Any) -> None:
         descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600, dir_fd=directory)
         for start in range(0, len(data), 512):
             os.write(descriptor, data[start : start + 512])
@@ -139,7 +139,7 @@ def no_journal() -> None:
 def reply_not_saved_first() -> None:
     refresh._write_reply = lambda *_: None
 
-    def promote(self: volume.Volume, directory: int, name: str) -> None:
+    def promote(self: volume.Volume, directory: int, name: str, **_: Any) -> None:
         raise AssertionError("there is nothing to install")
 
     volume.Volume.promote = promote  # type: ignore[method-assign]

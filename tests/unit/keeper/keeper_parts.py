@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from token_keeper import TokenDocument, TokenStore, fingerprint
+from token_keeper.clock import Instant, Span
 from token_keeper.document import expiry_after
 from token_keeper.state import State
 
@@ -68,8 +69,20 @@ def write_in_place(path: Path, document: TokenDocument, mode: int = 0o644) -> No
 
 
 def make_old(path: Path) -> None:
-    """Let the file look as if its token had been issued an hour ago."""
+    """Let it look as if the token had been issued an hour ago."""
     os.utime(path, (time.time() - 3500,) * 2)
+    if not state_path(path).exists():
+        return
+    state = state_of(path)
+    if state.token_life is not None:
+        begin = earlier(state.token_life.begin, 3500)
+        edit_state(path, token_life=dataclasses.asdict(Span(begin, state.token_life.seconds + 3500)))
+
+
+def earlier(instant: Instant, seconds: float) -> Instant:
+    """The moment that was so many seconds before."""
+    uptime = None if instant.uptime is None else instant.uptime - seconds
+    return Instant(instant.wall - seconds, instant.boot, uptime)
 
 
 def push(store: TokenStore, document: TokenDocument, **options: Any) -> int:

@@ -188,7 +188,7 @@ class StoreMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.state() is not None)
     @rule()
     def back_off_ends(self) -> None:
-        edit_state(self.path, cooldown_since=None, cooldown_until=None)
+        edit_state(self.path, cooldown=None)
 
     @rule(what=st.sampled_from(["rewrite", "old", "torn", "empty"]))
     def stock_app_writes(self, what: str) -> None:

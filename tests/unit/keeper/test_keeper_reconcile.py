@@ -32,6 +32,7 @@ from keeper_parts import (
 from keeper_provider import Provider
 
 from token_keeper import TokenDocument, TokenStore, fingerprint
+from token_keeper.clock import Instant
 from token_keeper.errors import StorageError, TokenCorrupt, TokenMissing
 from token_keeper.state import Journal
 
@@ -301,7 +302,7 @@ def begin(path: Path, document: TokenDocument, *, outcome: str = "open", identif
     state = state_of(path)
     identifier += fingerprint(document.refresh_token)
     journal = Journal(
-        identifier, time.time(), document.fingerprint, fingerprint(document.refresh_token), state.generation + 1
+        identifier, Instant.now(), document.fingerprint, fingerprint(document.refresh_token), state.generation + 1
     )
     edit_state(path, journal=dataclasses.asdict(journal) | {"outcome": outcome})
     pending = path.parent / f".token.json.pending.{identifier}"

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from keeper_parts import (
+    earlier,
     edit_state,
     ending,
     events_of,
@@ -32,6 +33,7 @@ from keeper_provider import Provider, running_provider
 from token_keeper import TokenDocument, TokenStore, fingerprint
 from token_keeper import exchange as exchange_module
 from token_keeper import refresh as refresh_module
+from token_keeper.clock import Instant
 from token_keeper.errors import (
     ClientRejected,
     LockTimeout,
@@ -42,6 +44,7 @@ from token_keeper.errors import (
     TokenMissing,
 )
 from token_keeper.lock import DirectoryLock
+from token_keeper.reading import Reader
 from token_keeper.volume import Volume
 
 
@@ -295,7 +298,7 @@ def test_after_a_known_failure_the_same_refresh_token_is_used_again(
 
 
 def end_back_off(path: Path) -> None:
-    edit_state(path, cooldown_since=None, cooldown_until=None)
+    edit_state(path, cooldown=None)
 
 
 @pytest.mark.parametrize("kind", ["fault", "html_502", "busy_date", "drop", "half", "html", "bad_json", "no_token"])
@@ -335,17 +338,16 @@ def test_back_off_grows_with_jitter_and_keeps_to_what_was_asked(
             store.access_token()
         state = state_of(path)
         assert state.failures == number
-        assert state.cooldown_since is not None
-        assert state.cooldown_until is not None
+        assert state.cooldown is not None
         expected = min(2 ** (number - 1), 300)
-        assert 0.8 * expected <= state.cooldown_until - state.cooldown_since <= 1.2 * expected
+        assert 0.8 * expected <= state.cooldown.seconds <= 1.2 * expected
         end_back_off(path)
     provider.script.append("busy")
     with pytest.raises(ProviderUnavailable) as caught:
         store.access_token()
     assert caught.value.retry_after == 120
     edit_state(path, failures=0)
-    left = state_of(path).cooldown_left(time.time())
+    left = state_of(path).cooldown_left()
     assert left > 115
 
 
@@ -353,8 +355,8 @@ def test_a_clock_that_was_stepped_back_does_not_stretch_a_back_off(
     store: TokenStore, provider: Provider, path: Path
 ) -> None:
     push(store, expired(provider.grant()))
-    later = time.time() + 90_000
-    edit_state(path, failures=1, cooldown_since=later, cooldown_until=later + 60)
+    before_a_reboot = {"wall": time.time() + 90_000, "boot": "another", "uptime": 5.0}
+    edit_state(path, failures=1, cooldown={"begin": before_a_reboot, "seconds": 60})
     assert store.access_token() in provider.access_tokens
 
 
@@ -444,7 +446,7 @@ def test_a_grace_that_is_over_allows_none(store: TokenStore, rotating: Provider,
         store.access_token()
     end_back_off(path)
     journal = dataclasses.asdict(state_of(path).journal or pytest.fail("no journal"))
-    edit_state(path, journal=journal | {"started_at": time.time() - 31})
+    edit_state(path, journal=journal | {"started": dataclasses.asdict(earlier(Instant.now(), 31))})
     with pytest.raises(ReauthRequired):
         store.access_token()
     assert len(rotating.forms) == 1
@@ -594,7 +596,7 @@ def test_a_disk_that_fails_after_the_reply_was_saved(
     push(store, expired(rotating.grant()), rotation="yes")
     real_request = exchange_module.request_token
 
-    def fail(*_: Any) -> None:
+    def fail(*_: Any, **__: Any) -> None:
         raise StorageError("no space", reason="NoSpace")
 
     with monkeypatch.context() as patch:
@@ -624,7 +626,7 @@ def test_a_disk_that_is_full_before_the_exchange_spends_nothing(
 ) -> None:
     push(store, expired(rotating.grant()))
 
-    def fail(*_: Any) -> None:
+    def fail(*_: Any, **__: Any) -> None:
         raise StorageError("no space", reason="NoSpace")
 
     with monkeypatch.context() as patch:
@@ -700,7 +702,7 @@ def test_force_renews_a_fresh_token(store: TokenStore, provider: Provider, path:
 
 def test_who_gets_the_lock_looks_again_before_it_asks(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Waiters that never leave the queue by themselves, but take the lock one after another."""
-    monkeypatch.setattr(TokenStore, "_is_fresh", lambda self: False)
+    monkeypatch.setattr(Reader, "is_fresh", lambda self: False)
     with running_provider(latency=0.1) as slow:
         push(TokenStore(path), expired(slow.grant()))
         tokens: list[str] = []

@@ -135,7 +135,7 @@ def test_a_dead_grant_may_be_replaced_and_the_word_of_it_goes(
     assert store.replace(fresh).reason == "Replaced"
     assert store.access_token() == fresh.token
     state = state_of(path)
-    assert (state.dead_grant, state.failures, state.cooldown_until) == (None, 0, None)
+    assert (state.dead_grant, state.failures, state.cooldown) == (None, 0, None)
     assert state.conditions["ReauthRequired"].status == "False"
     assert store.status().healthy
 

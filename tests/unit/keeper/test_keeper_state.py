@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from token_keeper.clock import Instant, Span
 from token_keeper.state import Condition, Identity, Journal, State, timestamp
 
 FULL = State(
@@ -18,15 +19,15 @@ FULL = State(
     identity=Identity("d" * 16, "a" * 16, "r" * 16, "g" * 16, 1_790_000_000.0),
     grant="0123456789abcdef",
     superseded=["s" * 16],
-    journal=Journal("abcdef0123456789", 1_790_000_000.0, "d" * 16, "r" * 16, 8, "no_reply"),
+    journal=Journal("abcdef0123456789", Instant(1_790_000_000.0, "boot", 60.5), "d" * 16, "r" * 16, 8, "no_reply"),
     tombstone=None,
     dead_grant="g" * 16,
     dead_reason="InvalidGrant",
     conditions={"Ready": Condition("True", "Refreshed", "generation 7", "2026-11-23T10:00:00Z")},
     exchanges=6,
     failures=1,
-    cooldown_since=1_790_000_000.0,
-    cooldown_until=1_790_000_001.0,
+    cooldown=Span(Instant(1_790_000_000.0, "boot", 60.0), 1.5),
+    token_life=Span(Instant(1_790_000_000.0), 3600.0),
     rotation="yes",
     reuse_grace=10.0,
     grant_expiry=1_790_600_000.0,
@@ -54,7 +55,7 @@ def test_a_value_of_any_kind_is_sane_or_the_state_is_none(name: str, value: Any)
 
 @given(
     st.sampled_from(["identity", "journal"]),
-    st.sampled_from(["document", "access_token", "refresh_token", "grant", "expiry", "id", "started_at", "generation",
+    st.sampled_from(["document", "access_token", "refresh_token", "grant", "expiry", "id", "started", "generation",
                      "outcome", "replayed"]),
     anything,
 )  # fmt: skip
@@ -69,8 +70,8 @@ def test_so_is_a_value_inside(part: str, name: str, value: Any) -> None:
 def use(state: State) -> None:
     """Do with it what the store does; nothing of this may fail."""
     now = time.time()
-    state.cooldown_left(now)
-    for moment in (state.grant_expiry, state.cooldown_until):
+    assert state.cooldown_left() >= 0
+    for moment in (state.grant_expiry, state.token_life.end() if state.token_life else None):
         if moment is not None:
             timestamp(moment)
     state.supersede("x" * 16)
@@ -113,11 +114,17 @@ def test_a_transition_time_moves_with_the_status_only() -> None:
     assert state.conditions["Ready"].last_transition_time == "2001-09-09T01:48:20Z"
 
 
-def test_a_back_off_ends_when_the_clock_is_stepped_back() -> None:
+def test_what_a_newer_release_has_noted_is_kept() -> None:
+    fields = json.loads(FULL.to_json()) | {"lease": {"holder": "x"}}
+    state = State.parse(json.dumps(fields).encode())
+    assert state is not None
+    assert state.generation == FULL.generation
+    assert json.loads(state.to_json())["lease"] == {"holder": "x"}
+
+
+def test_a_back_off_lasts_and_ends() -> None:
     state = State()
-    state.begin_cooldown(1000.0, 60.0)
-    assert state.cooldown_left(1010.0) == 50.0
-    assert state.cooldown_left(1060.0) == 0.0
-    assert state.cooldown_left(999.0) == 0.0
+    state.begin_cooldown(60.0)
+    assert 59 < state.cooldown_left() <= 60
     state.end_cooldown()
-    assert state.cooldown_left(1000.0) == 0.0
+    assert state.cooldown_left() == 0

@@ -70,7 +70,7 @@ def test_an_exchange_whose_outcome_is_unknown(store: TokenStore, rotating: Provi
     rotating.script.append("drop_after")
     with pytest.raises(ProviderUnavailable):
         store.access_token()
-    edit_state(path, cooldown_since=None, cooldown_until=None)
+    edit_state(path, cooldown=None)
     with pytest.raises(ReauthRequired):
         store.access_token()
     assert not store.status().healthy

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from keeper_parts import expired
 from keeper_provider import Provider
 
+from token_keeper import TokenStore
 from token_keeper.errors import StorageError, TokenCorrupt
 from token_keeper.events import Events
 from token_keeper.history import Entry, History
@@ -88,10 +90,37 @@ def test_what_is_written_is_flushed_before_and_after_the_rename(
     steps.clear()
     volume.reserve(directory, "p")
     volume.fill(directory, "p", b"{}")
-    assert steps == ["file", "directory", "file"]
+    assert steps == ["file", "file"]
     steps.clear()
-    volume.promote(directory, "p")
-    assert steps == ["file", "rename", "directory"]
+    volume.promote(directory, "p", flushed=False)
+    assert steps == ["file", "rename"]
+    steps.clear()
+    volume.replace(directory, "token.json", b"x", flush_directory=False)
+    assert steps == ["file", "rename"]
+
+
+def test_what_is_said_to_be_done_is_durable(path: Path, provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever was renamed before: the last step of a push and of a refresh is a flush of the directory."""
+    steps: list[str] = []
+    fsync, rename = os.fsync, os.rename
+
+    def flush(descriptor: int) -> None:
+        steps.append("directory" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
+        fsync(descriptor)
+
+    def move(source: str, target: str, **options: Any) -> None:
+        steps.append(target)
+        rename(source, target, **options)
+
+    store = TokenStore(path)
+    for act in (lambda: store.replace(expired(provider.grant())), lambda: store.refresh(force=True)):
+        steps.clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", flush)
+            patch.setattr(os, "rename", move)
+            act()
+        assert steps[-4:] == ["token.json", "file", ".token.json.state", "directory"]
+        assert steps.count("token.json") == 1
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,247 @@
+"""Reading the document without a lock, and parsing it once for each of its versions."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import time
+from typing import Final
+
+from token_keeper.clock import Span, uptime
+from token_keeper.document import TokenDocument
+from token_keeper.errors import StorageError, TokenCorrupt, TokenKeeperError, TokenMissing
+from token_keeper.state import MAX_BYTES as STATE_MAX_BYTES
+from token_keeper.state import State
+from token_keeper.volume import FileIdentity, Volume
+
+REFRESH_WINDOW: Final = 225.0
+"""Seconds before its end from which a token is renewed: google-auth's own threshold, so that both agree."""
+
+_WINDOW_SHARE: Final = 0.25
+_MARGIN: Final = 10.0
+_MARGIN_SHARE: Final = 0.1
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Timing:
+    """How long an access token is used, and from when it is renewed ahead.
+
+    Attributes:
+        left: seconds until it ends; negative when it is over or was never told.
+        life: seconds of life that it had when it came.
+    """
+
+    left: float
+    life: float
+
+    @classmethod
+    def of(cls, document: TokenDocument, written_at: float, span: Span | None) -> Timing:
+        """Take the timing from what this host has seen, or else from the document's expiry and the wall clock.
+
+        Args:
+            document: the document.
+            written_at: Unix time at which its file was written.
+            span: the life of exactly this access token, where the state knows it.
+        """
+        if document.token is None or document.expiry is None:
+            return cls(float("-inf"), 0.0)
+        if span is not None:
+            return cls(span.left(), span.seconds)
+        return cls(document.expires_in(time.time()), max(document.expiry.timestamp() - written_at, 0.0))
+
+    def window(self, spread: float = 0.0) -> float:
+        """Return the seconds before the end from which the token is renewed.
+
+        A token that lives for a minute only is not renewed 225 s ahead: the window is capped by a share of its life.
+
+        Args:
+            spread: 0 to 1, this process's own place in a tenth of the window, so that not all of them come at once.
+        """
+        return min(REFRESH_WINDOW, self.life * _WINDOW_SHARE) * (1.0 + 0.1 * spread)
+
+    def margin(self) -> float:
+        """Return the seconds before the end from which the token is not given out: a request takes a while."""
+        return min(_MARGIN, self.life * _MARGIN_SHARE)
+
+    @property
+    def is_fresh(self) -> bool:
+        """Tell whether it need not be renewed yet."""
+        return self.left > self.window()
+
+    @property
+    def is_usable(self) -> bool:
+        """Tell whether it may still be given out."""
+        return self.left > self.margin()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reading:
+    """A parsed document, and until when which use of it is right, on the boot clock (:func:`clock.uptime`).
+
+    Attributes:
+        identity: the version of the file.
+        settled: whether the state knew of it; a foreign writer's document is not yet judged.
+    """
+
+    identity: FileIdentity
+    document: TokenDocument
+    token: str | None
+    settled: bool
+    renew_at: float
+    usable_until: float
+
+    def is_fresh(self) -> bool:
+        """Tell whether its token need not be renewed yet."""
+        return self.token is not None and uptime() < self.renew_at
+
+    def is_usable(self) -> bool:
+        """Tell whether its token may still be given out."""
+        return self.token is not None and uptime() < self.usable_until
+
+
+class Reader:
+    """Reads one document; what did not change is not parsed again.
+
+    Args:
+        volume: the document's files.
+    """
+
+    def __init__(self, volume: Volume) -> None:
+        self._volume = volume
+        self._seed = int.from_bytes(os.urandom(4), "big") / 2**32
+        self._text_path = str(volume.path)
+        self._generation: tuple[FileIdentity, FileIdentity, int | None] | None = None
+        self.latest: Reading | None = None
+
+    def load(self) -> Reading:
+        """Return the document as it is now.
+
+        Raises:
+            TokenMissing, TokenCorrupt, StorageError: it can't be had.
+        """
+        latest = self.latest
+        if latest is not None and latest.settled:
+            with contextlib.suppress(OSError):
+                if FileIdentity.of(os.stat(self._text_path)) == latest.identity:
+                    return latest
+        found = self._volume.read(self._volume.name)
+        if found is None:
+            raise missing(self._volume, self.state())
+        data, status = found
+        identity = FileIdentity.of(status)
+        if latest is not None and latest.identity == identity:
+            document = latest.document
+        else:
+            document = TokenDocument.parse(data, str(self._volume.path))
+        span, settled = self._known(document)
+        if latest is not None and latest.identity == identity and not settled:
+            return latest  # its end was told by the wall clock once, and is not told anew
+        timing, now = Timing.of(document, status.st_mtime, span), uptime()
+        end = now + timing.left
+        self.latest = Reading(
+            identity, document, document.token, settled, end - timing.window(self._spread()), end - timing.margin()
+        )
+        return self.latest
+
+    def forget(self) -> None:
+        """Read anew next time: what this process has just written may share its times with what it replaced."""
+        self.latest = None
+
+    def state(self) -> State | None:
+        """Return the state, ``None`` where there is none that can be trusted.
+
+        Raises:
+            StorageError: it can't be read.
+        """
+        with contextlib.suppress(TokenCorrupt):  # a directory in its place is as good as none
+            found = self._volume.read(self._volume.state_name, limit=STATE_MAX_BYTES)
+            return State.parse(found[0]) if found is not None else None
+        return None
+
+    def generation(self, reading: Reading) -> int | None:
+        """Return the generation of a document that was read, ``None`` until the state knows of it."""
+        try:
+            identity = FileIdentity.of(os.stat(self._volume.directory / self._volume.state_name))
+        except OSError:
+            return None
+        known = self._generation
+        if known is not None and known[0] == reading.identity and known[1] == identity and known[2] is not None:
+            return known[2]
+        state = None
+        with contextlib.suppress(StorageError):
+            state = self.state()
+        generation = state.generation if state is not None and _is_of(state, reading.document) else None
+        self._generation = (reading.identity, identity, generation)
+        return generation
+
+    def exchanges(self) -> int:
+        """Return how many exchanges the volume has seen, 0 where that can't be told."""
+        with contextlib.suppress(TokenKeeperError):
+            state = self.state()
+            return state.exchanges if state is not None else 0
+        return 0
+
+    def is_settled(self) -> bool:
+        """Tell whether the state knows of the document that is there, so that its generation can be told."""
+        with contextlib.suppress(TokenKeeperError):
+            return self.generation(self.load()) is not None
+        return False
+
+    def is_fresh(self) -> bool:
+        """Tell whether there is a token that need not be renewed yet; waiters ask it again and again."""
+        latest = self.latest
+        try:
+            status = os.stat(self._text_path)
+            if (
+                latest is not None
+                and status.st_mtime_ns == latest.identity.modified_ns
+                and status.st_ctime_ns == latest.identity.changed_ns
+                and status.st_ino == latest.identity.inode
+            ):
+                return latest.is_fresh()
+            return self.load().is_fresh()
+        except (OSError, TokenKeeperError):
+            return False
+
+    def token(self) -> str | None:
+        """Return the access token that is there, if any, whether or not it is valid."""
+        with contextlib.suppress(TokenKeeperError):
+            return self.load().token
+        return None
+
+    def is_recoverable(self) -> bool:
+        """Tell whether a document that is missing may come back under the lock: from a reply that waits there."""
+        with contextlib.suppress(StorageError):
+            state = self.state()
+            return state is not None and state.journal is not None and state.tombstone is None
+        return False
+
+    def _spread(self) -> float:
+        """Return this process's own place; children that were forked from one reader have different ones."""
+        return (self._seed + os.getpid() * 0.618034) % 1.0
+
+    def _known(self, document: TokenDocument) -> tuple[Span | None, bool]:
+        with contextlib.suppress(StorageError):
+            state = self.state()
+            if state is not None and _is_of(state, document):
+                return state.token_life, True
+        return None, False
+
+
+def _is_of(state: State, document: TokenDocument) -> bool:
+    return state.identity is not None and state.identity.document == document.fingerprint
+
+
+def missing(volume: Volume, state: State | None) -> TokenKeeperError:
+    """Return the error that says why there is no document."""
+    if not volume.directory.is_dir():
+        return StorageError(
+            f"the directory {volume.directory} does not exist", reason="NoVolume", remedy="mount the token volume there"
+        )
+    reason = state.tombstone if state is not None and state.tombstone else "NoDocument"
+    return TokenMissing(
+        f"there is no token in {volume.path}" + ("" if reason == "NoDocument" else f": it was {reason.lower()}"),
+        reason=reason,
+        remedy="run site.yml to obtain one, or push one with `token-keeper push`",
+    )

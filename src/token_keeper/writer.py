@@ -1,0 +1,262 @@
+"""What happens to a token volume under its lock: renewing, replacing, declaring, taking away.
+
+The methods are those of :class:`token_keeper.TokenStore`, which describes them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+
+from token_keeper import report
+from token_keeper.document import TokenDocument
+from token_keeper.dry_run import DryEvents, DryVolume
+from token_keeper.errors import TokenCorrupt, TokenKeeperError, TokenMissing
+from token_keeper.events import Events
+from token_keeper.exchange import revoke_token
+from token_keeper.fingerprint import fingerprint
+from token_keeper.ledger import Ledger
+from token_keeper.lock import DirectoryLock
+from token_keeper.reading import Reader, missing
+from token_keeper.refresh import UnsavedReply, exchange
+from token_keeper.replacement import judge
+from token_keeper.report import ClearOutcome, PolicyOutcome, RefreshOutcome, ReplaceOutcome
+from token_keeper.state import Rotation, State
+from token_keeper.volume import Volume
+
+
+class Writer:
+    """Changes one document; shared by the threads of a process.
+
+    Args:
+        volume: the document's files.
+        reader: what the store has read; it is told to forget what is overwritten.
+        service: who is writing, for the event log.
+        lock_timeout: seconds to wait for other writers.
+        exchange_deadline: seconds that one exchange may take.
+    """
+
+    def __init__(
+        self, volume: Volume, reader: Reader, *, service: str, lock_timeout: float, exchange_deadline: float
+    ) -> None:
+        self._volume = volume
+        self._reader = reader
+        self._service = service
+        self._lock_timeout = lock_timeout
+        self._exchange_deadline = exchange_deadline
+        self._events = Events(volume, service)
+        self._lock = DirectoryLock(volume.directory)
+        self._unsaved: UnsavedReply | None = None
+
+    def renewed_token(self, *, wait: bool) -> str | None:
+        """Return a fresh access token, or ``None`` if the document has to be looked at again.
+
+        Args:
+            wait: whether to wait for the lock; otherwise it is tried once, and whoever has it renews for all.
+        """
+        with self._ledger(self._lock_timeout if wait else 0.0, given_up=self._reader.is_fresh) as ledger:
+            if ledger is None:
+                return None
+            document = _required(ledger)
+            if not ledger.timing().is_fresh:
+                document = self._exchange(ledger)
+            return document.token
+
+    def judged_token(self) -> str | None:
+        """Have what a foreign writer left judged, if the lock is free: it may have brought old secrets back."""
+        with self._ledger(0.0) as ledger:
+            return ledger.document.token if ledger is not None and ledger.document is not None else None
+
+    def unsaved_token(self) -> str | None:
+        """Return the access token of a reply that the disk did not take, while it is valid."""
+        unsaved = self._unsaved
+        if unsaved is None or unsaved.document.expires_in(time.time()) <= 0:
+            return None
+        return unsaved.document.token
+
+    @property
+    def has_unsaved(self) -> bool:
+        """Tell whether this process holds a reply that the disk did not take."""
+        return self._unsaved is not None
+
+    def refresh(self, *, force: bool, rejected: str | None) -> RefreshOutcome:
+        """Renew the access token at the provider."""
+        already = self._reader.exchanges() if force else 0
+
+        def served() -> bool:
+            if force:
+                return False
+            good = self._reader.is_fresh() if rejected is None else self._reader.token() not in {None, rejected}
+            return good and self._reader.is_settled()
+
+        with self._ledger(self._lock_timeout, given_up=served) as ledger:
+            if ledger is None:
+                return self._outcome_without_exchange()
+            before = report.describe(ledger.document) if ledger.document else None
+            document = _required(ledger)
+            exchanges = ledger.state.exchanges
+            if force:
+                wanted = ledger.state.exchanges <= already
+            elif rejected is not None:
+                wanted = document.token == rejected
+            else:
+                wanted = not ledger.timing().is_fresh
+            if wanted:
+                document = self._exchange(ledger, force=force)
+            return RefreshOutcome(
+                exchanged=ledger.state.exchanges > exchanges,
+                generation=ledger.state.generation,
+                exchanges=ledger.state.exchanges,
+                before=before,
+                after=report.describe(document),
+            )
+
+    def replace(
+        self,
+        document: TokenDocument,
+        *,
+        expect: int | None,
+        force: bool,
+        expires_in: float | None,
+        rotation: Rotation | None,
+        reuse_grace: float | None,
+        dry_run: bool,
+    ) -> ReplaceOutcome:
+        """Put a document into the volume, unless what is there is newer."""
+        if expires_in is not None:
+            document = document.with_expires_in(expires_in, time.time())
+        with self._ledger(self._lock_timeout, dry_run=dry_run) as opened:
+            ledger = _replaceable(opened)
+            before = report.describe(ledger.document) if ledger.document else None
+            same_policy = (rotation is None or rotation == ledger.state.rotation) and (
+                reuse_grace is None or reuse_grace == ledger.state.reuse_grace
+            )
+            verdict = judge(ledger, document, expect=expect, force=force)
+            if verdict == "Unchanged" and same_policy:
+                return ReplaceOutcome(False, verdict, ledger.state.generation, before, report.describe(document))
+            if dry_run:
+                generation = ledger.next_generation() if verdict != "Unchanged" else ledger.state.generation
+                return ReplaceOutcome(True, verdict, generation, before, report.describe(document))
+            if rotation is not None:
+                ledger.state.rotation = rotation
+            if reuse_grace is not None:
+                ledger.state.reuse_grace = reuse_grace
+            if verdict == "Unchanged":
+                ledger.save()
+            else:
+                current = ledger.state.identity
+                same_grant = current is not None and current.refresh_token == fingerprint(document.refresh_token)
+                if not same_grant:
+                    ledger.state.grant_expiry = None
+                ledger.accept(document, event="Pushed", new_grant=not same_grant)
+            return ReplaceOutcome(True, verdict, ledger.state.generation, before, report.describe(document))
+
+    def declare(self, *, rotation: Rotation | None, reuse_grace: float | None, dry_run: bool) -> PolicyOutcome:
+        """Say what the provider does with refresh tokens."""
+        with self._ledger(self._lock_timeout, dry_run=dry_run) as opened:
+            ledger = _held(opened)
+            before = {"rotation": ledger.state.rotation, "reuse_grace": ledger.state.reuse_grace}
+            if rotation is not None:
+                ledger.state.rotation = rotation
+            if reuse_grace is not None:
+                ledger.state.reuse_grace = reuse_grace
+            after = {"rotation": ledger.state.rotation, "reuse_grace": ledger.state.reuse_grace}
+            if after != before:
+                ledger.save()
+            return PolicyOutcome(after != before, before, after, ledger.state.generation)
+
+    def clear(self, reason: str, *, dry_run: bool) -> ClearOutcome:
+        """Take the document away on purpose and leave a tombstone."""
+        with self._ledger(self._lock_timeout, dry_run=dry_run) as opened:
+            ledger = _replaceable(opened)
+            before = report.describe(ledger.document) if ledger.document else None
+            there = ledger.document is not None or ledger.problem is not None
+            if there and not dry_run:
+                ledger.remove_document(reason)
+            return ClearOutcome(there, ledger.state.generation, before)
+
+    def revoke(self, revocation_uri: str) -> ClearOutcome:
+        """Revoke the grant at the provider, then take the document away and leave a tombstone."""
+        with self._ledger(self._lock_timeout) as opened:
+            ledger = _held(opened)
+            document = _required(ledger)
+            before = report.describe(document)
+            revoke_token(revocation_uri, document.refresh_token, deadline=self._exchange_deadline)
+            ledger.state.supersede(fingerprint(document.refresh_token))
+            ledger.remove_document("Revoked")
+            if ledger.state.grant is not None:
+                ledger.history.forget(ledger.directory, ledger.state.grant)
+            return ClearOutcome(True, ledger.state.generation, before)
+
+    @contextlib.contextmanager
+    def _ledger(
+        self, timeout: float, *, given_up: Callable[[], bool] = lambda: False, dry_run: bool = False
+    ) -> Iterator[Ledger | None]:
+        with self._lock.hold(timeout, given_up=given_up) as directory:
+            if directory is None:
+                yield None
+                return
+            try:
+                if dry_run:
+                    volume = DryVolume(self._volume.path)
+                    yield Ledger.open(volume, DryEvents(volume, self._service), directory)
+                    return
+                self._save_unsaved(directory)
+                ledger = Ledger.open(self._volume, self._events, directory)
+                self._unsaved = None
+                yield ledger
+            finally:
+                # what this process just wrote may share its times with what it replaced
+                self._reader.forget()
+
+    def _save_unsaved(self, directory: int) -> None:
+        """Put a reply that the disk did not take into its pending file; opening the ledger then installs it."""
+        unsaved = self._unsaved
+        if unsaved is None:
+            return
+        with contextlib.suppress(TokenMissing, TokenCorrupt):
+            if self._reader.load().document.fingerprint == unsaved.document.fingerprint:
+                return  # the disk failed after it had been installed
+        # raises while the disk still fails: going on without it would lose it
+        self._volume.replace(directory, unsaved.pending, unsaved.document.to_json().encode())
+
+    def _exchange(self, ledger: Ledger, *, force: bool = False) -> TokenDocument:
+        try:
+            exchanges = ledger.state.exchanges
+            document = exchange(ledger, force=force, deadline=self._exchange_deadline)
+            if ledger.state.exchanges == exchanges and not ledger.timing().is_usable:
+                # a foreign writer's document was adopted in place of ours, and it is as old
+                document = exchange(ledger, deadline=self._exchange_deadline)
+        except UnsavedReply as unsaved:
+            self._unsaved = unsaved
+            raise
+        return document
+
+    def _outcome_without_exchange(self) -> RefreshOutcome:
+        reading = self._reader.load()
+        state = self._reader.state() or State()
+        facts = report.describe(reading.document)
+        return RefreshOutcome(False, state.generation, state.exchanges, facts, facts)
+
+
+def _held(ledger: Ledger | None) -> Ledger:
+    if ledger is None:
+        raise TokenKeeperError("the lock was given up by a writer that needs it")
+    return ledger
+
+
+def _replaceable(ledger: Ledger | None) -> Ledger:
+    ledger = _held(ledger)
+    if ledger.problem is not None and ledger.problem.reason == "NotAFile":
+        raise ledger.problem
+    return ledger
+
+
+def _required(ledger: Ledger | None) -> TokenDocument:
+    ledger = _held(ledger)
+    if ledger.document is not None:
+        return ledger.document
+    if ledger.problem is not None:
+        raise ledger.problem
+    raise missing(ledger.volume, ledger.state)
