@@ -34,7 +34,7 @@ class DryVolume(Volume):
     def sweep(self, directory: int) -> None:
         """Do nothing."""
 
-    def sweep_pending(self, directory: int, keep: str | None) -> None:
+    def sweep_pending(self, directory: int) -> None:
         """Do nothing."""
 
     @contextlib.contextmanager

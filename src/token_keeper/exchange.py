@@ -7,6 +7,7 @@ is decided under the volume's lock, with the journal in hand.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
 import json
@@ -19,11 +20,13 @@ from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
+from token_keeper.address import where
 from token_keeper.errors import (
     ClientRejected,
     PolicyDenied,
     ProviderUnavailable,
     ReauthRequired,
+    TokenKeeperError,
 )
 
 if TYPE_CHECKING:
@@ -34,6 +37,9 @@ DEADLINE: Final = 8.0
 
 _MAX_RETRY_AFTER: Final = 3600.0
 _POLICY: Final = {"admin_policy_enforced", "org_internal", "access_denied", "unauthorized_client"}
+# the standard's word first (RFC 6749 section 5.2), then those of providers that have their own
+_DEAD_GRANT: Final = {"invalid_grant", "bad_refresh_token", "invalid_refresh_token"}
+_BAD_CLIENT: Final = {"invalid_client", "incorrect_client_credentials"}
 _RAPT: Final = {"invalid_rapt", "rapt_required"}
 _TRANSIENT: Final = {"server_error", "temporarily_unavailable", "internal_failure", "slow_down", "rate_limit_exceeded"}
 _HANDSHAKE: Final = {
@@ -115,19 +121,28 @@ def request_token(
     return _within(deadline, token_uri, ask)
 
 
-def revoke_token(revocation_uri: str, token: str, *, deadline: float = DEADLINE) -> None:
-    """Revoke a token (RFC 7009). A token the provider no longer knows counts as revoked (section 2.2).
+def revoke_token(
+    revocation_uri: str, token: str, *, client_id: str, client_secret: str, deadline: float = DEADLINE
+) -> None:
+    """Revoke a refresh token (RFC 7009). One that the provider no longer knows counts as revoked (section 2.2).
 
     Raises:
         ProviderUnavailable: the provider did not confirm it.
     """
     prepare()
-    form = {"token": token}
+    form = {
+        "token": token,
+        "token_type_hint": "refresh_token",
+        "client_id": client_id,
+        "client_secret": client_secret,
+    }
     status, headers, body = _within(deadline, revocation_uri, lambda _: _post(revocation_uri, form, deadline))
-    if status == 200 or _error_code(_decode(body)) in {"invalid_token", "invalid_grant"}:
+    # a guard in front of the endpoint says invalid_token as well (RFC 6750), and with 401
+    unknown = status == 400 and _error_code(_decode(body)) in {"invalid_token", "invalid_grant"}
+    if status == 200 or unknown:
         return
     raise ProviderUnavailable(
-        f"{_where(revocation_uri)} answered {status} to the revocation",
+        f"{where(revocation_uri)} answered {status} to the revocation",
         reason="RevocationRefused",
         remedy="try again; if it lasts, revoke the access in the account's own settings",
         retry_after=_retry_after(headers),
@@ -148,6 +163,8 @@ class _Call(Generic[Result]):
     def __init__(self, work: Callable[[threading.Event], Result]) -> None:
         self._work = work
         self.received = threading.Event()
+        # Not Thread.join: a signal handler that raises inside it makes the thread look as if it had ended.
+        self.done = threading.Event()
         self.results: list[Result] = []
         self.error: BaseException | None = None
 
@@ -156,6 +173,20 @@ class _Call(Generic[Result]):
             self.results.append(self._work(self.received))
         except BaseException as error:  # handed to the waiting thread, which raises it
             self.error = error
+        finally:
+            self.done.set()
+
+    def wait(self, end: float) -> None:
+        """Wait until it is done or ``end`` (monotonic) has come; for a reply that is here, until it is kept."""
+        self.done.wait(max(end - time.monotonic(), 0.0))
+        if self.received.is_set():
+            self.done.wait()
+
+    def wait_undisturbed(self, end: float) -> None:
+        """Wait so even if one signal after the other would have it end at once."""
+        while not self.done.is_set() and (self.received.is_set() or time.monotonic() < end):
+            with contextlib.suppress(BaseException):
+                self.wait(end)
 
 
 def _within(deadline: float, url: str, work: Callable[[threading.Event], Result]) -> Result:
@@ -163,31 +194,29 @@ def _within(deadline: float, url: str, work: Callable[[threading.Event], Result]
     thread = threading.Thread(target=call.run, name="token-exchange", daemon=True)
     end = time.monotonic() + deadline
     try:
-        thread.start()
-    except RuntimeError as error:
-        raise ProviderUnavailable(
-            f"{_where(url)} was not asked: {error}",
-            reason="NoThread",
-            remedy="raise the container's limit of processes (pids), or let the process finish its own shutdown",
-        ) from error
-    try:
-        _wait(thread, call.received, end)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            call.done.set()
+            raise ProviderUnavailable(
+                f"{where(url)} was not asked: {error}",
+                reason="NoThread",
+                remedy="raise the container's limit of processes (pids), or let the process finish its own shutdown",
+            ) from error
+        call.wait(end)
     except BaseException:
-        # A signal's exception, such as a worker's soft time limit. The request is on its way, and what the provider
-        # answers has to be kept before anybody lets go of the lock.
-        _wait(thread, call.received, end)
+        # A signal's exception, such as Ctrl-C or a worker's soft time limit. The request is on its way, and what the
+        # provider answers has to be kept before anybody lets go of the lock.
+        call.wait_undisturbed(end)
         raise
-    if thread.is_alive():
+    if not call.done.is_set():
         raise _no_reply(url, f"gave no complete reply within {deadline:g} s")
-    if call.error is not None:
+    if call.error is None:
+        return call.results[0]
+    if isinstance(call.error, TokenKeeperError):
         raise call.error
-    return call.results[0]
-
-
-def _wait(thread: threading.Thread, received: threading.Event, end: float) -> None:
-    thread.join(max(end - time.monotonic(), 0.0))
-    if received.is_set():
-        thread.join()  # the reply is here and is being saved, which ends by itself
+    # What comes out of here otherwise is the caller's own, so a fault of the thread gets a name.
+    raise _no_reply(url, f"was asked, and that broke off ({type(call.error).__name__})") from call.error
 
 
 def _post(url: str, form: Mapping[str, str], deadline: float) -> tuple[int, Mapping[str, str], bytes]:
@@ -195,6 +224,8 @@ def _post(url: str, form: Mapping[str, str], deadline: float) -> tuple[int, Mapp
     import requests  # noqa: PLC0415
 
     with requests.Session() as session:
+        # Else requests looks for a password in ~/.netrc; proxies and certificates still come from the environment.
+        session.auth = lambda request: request
         responses: list[requests.Response] = []
         session.hooks["response"].append(lambda response, *_, **__: responses.append(response))
         transport = google.auth.transport.requests.Request(session)
@@ -262,7 +293,7 @@ def _transport_error(url: str, error: Exception) -> ProviderUnavailable:
         # TLS may break after the request went out as well; these are the ways in which it never begins
         if isinstance(kind, never_sent) or (isinstance(kind, ssl.SSLError) and kind.reason in _HANDSHAKE):
             return ProviderUnavailable(
-                f"{_where(url)} cannot be reached ({type(kind).__name__})",
+                f"{where(url)} cannot be reached ({type(kind).__name__})",
                 reason="Unreachable",
                 remedy="check the address, DNS, the network's way out and the proxy settings of this container",
             )
@@ -270,16 +301,18 @@ def _transport_error(url: str, error: Exception) -> ProviderUnavailable:
 
 
 def _no_reply(url: str, what: str) -> ProviderUnavailable:
-    return ProviderUnavailable(f"{_where(url)} {what}", reason="NoReply", remedy=_LATER, outcome_known=False)
+    return ProviderUnavailable(f"{where(url)} {what}", reason="NoReply", remedy=_LATER, outcome_known=False)
 
 
 def _judge(url: str, form: Mapping[str, str], status: int, headers: Mapping[str, str], body: bytes) -> TokenReply:
     now = time.time()
     fields = _decode(body)
-    if 200 <= status < 300:
+    code = _error_code(fields)
+    # some say 200 to everything and put the error into the body
+    if 200 <= status < 300 and (not code or (isinstance(fields, dict) and fields.get("access_token"))):
         return _reply(url, fields, headers, now)
-    code = _redacted(_error_code(fields), form)
-    said = f"{_where(url)} answered {status}" + (f" {code}" if code else "")
+    shown = _redacted(code, form)
+    said = f"{where(url)} answered {status}" + (f" {shown}" if shown else "")
     description = fields.get("error_description") if isinstance(fields, dict) else None
     if isinstance(description, str) and description.isprintable():
         said += f": {_redacted(description, form)[:200]}"
@@ -289,19 +322,19 @@ def _judge(url: str, form: Mapping[str, str], status: int, headers: Mapping[str,
             reason=f"Status{status}",
             remedy=_LATER,
             retry_after=_retry_after(headers),
-            outcome_known=status == 429,
+            outcome_known=status == 429 or status < 300,
         )
     subtype = fields.get("error_subtype") if isinstance(fields, dict) else None
     denial = subtype if isinstance(subtype, str) and subtype in _RAPT else code
     if denial in _POLICY or denial in _RAPT:
         raise PolicyDenied(said, reason=_camel(denial), remedy="ask the account's administrator to allow this app")
-    if code == "invalid_grant":
+    if code in _DEAD_GRANT:
         raise ReauthRequired(said, reason="InvalidGrant", remedy="consent again: run site.yml")
-    if code == "invalid_client":
+    if code in _BAD_CLIENT:
         raise ClientRejected(said, reason="InvalidClient", remedy="check the client's id and secret at the provider")
     raise ProviderUnavailable(
         said,
-        reason=_camel(code) if code else f"Status{status}",
+        reason=_camel(shown) if shown else f"Status{status}",
         remedy="check that token_uri is the provider's token endpoint",
     )
 
@@ -386,16 +419,6 @@ def _http_date(headers: Mapping[str, str]) -> float | None:
         return parsedate_to_datetime(value).timestamp() if value else None
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
-
-
-def _where(url: str) -> str:
-    """Name an endpoint without what its address may carry (user info, query)."""
-    try:
-        parts = urllib.parse.urlsplit(url)
-        port = f":{parts.port}" if parts.port else ""
-    except ValueError:
-        return "an address that is none"
-    return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
 
 
 def _camel(code: str) -> str:

@@ -24,11 +24,12 @@ _BROKEN: Final = (ValueError, KeyError, TypeError, AttributeError, OverflowError
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Entry:
-    """The last document of one grant, and the generation it had."""
+    """The last document of one grant, the generation it had, and when (Unix time) the grant came into the volume."""
 
     grant: str
     generation: int
     document: TokenDocument
+    granted_at: float | None = None
 
 
 class History:
@@ -39,7 +40,8 @@ class History:
 
     def record(self, directory: int, entry: Entry) -> None:
         """Keep a document as the newest of its grant, durably; the caller holds the lock."""
-        text = json.dumps({"generation": entry.generation, "document": json.loads(entry.document.to_json())})
+        document = json.loads(entry.document.to_json())
+        text = json.dumps({"generation": entry.generation, "granted_at": entry.granted_at, "document": document})
         with self._volume.folder(directory, self._volume.history_name) as folder:
             self._volume.replace(folder, f"{entry.grant}.json", text.encode())
             self._prune(folder, entry.grant)
@@ -54,7 +56,8 @@ class History:
                     continue
                 fields = json.loads(read[0])
                 document = TokenDocument.from_mapping(fields["document"], name)
-                found.append(Entry(name.removesuffix(".json"), int(fields["generation"]), document))
+                granted_at = float(fields["granted_at"]) if fields.get("granted_at") is not None else None
+                found.append(Entry(name.removesuffix(".json"), int(fields["generation"]), document, granted_at))
             except (*_BROKEN, TokenCorrupt, StorageError):
                 continue  # one broken entry must not hide the others
         return sorted(found, key=lambda entry: entry.generation, reverse=True)

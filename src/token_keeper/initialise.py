@@ -34,7 +34,7 @@ class InitOutcome:
 
 
 def initialise(
-    directory: Path, *, uid: int, gid: int, mode: int, force: bool = False, dry_run: bool = False
+    directory: Path, *, name: str, uid: int, gid: int, mode: int, force: bool = False, dry_run: bool = False
 ) -> InitOutcome:
     """Give a volume's directory and everything in it to the app's user.
 
@@ -43,6 +43,7 @@ def initialise(
 
     Args:
         directory: where the volume is mounted.
+        name: file name of the token document, which is ours whatever it looks like.
         uid: user that every consumer runs as.
         gid: group of the same.
         mode: the directory's mode, such as ``0o700``.
@@ -63,7 +64,7 @@ def initialise(
             )
         before = {"uid": status.st_uid, "gid": status.st_gid, "mode": f"{stat.S_IMODE(status.st_mode):04o}"}
         after = {"uid": uid, "gid": gid, "mode": f"{mode:04o}"}
-        changed = _Taking(directory, uid, gid, force=force, dry_run=dry_run).take(mode)
+        changed = _Taking(directory, name, uid, gid, force=force, dry_run=dry_run).take(mode)
     except OSError as error:
         raise StorageError(
             f"cannot prepare {directory} as uid {os.geteuid()}: {error.strerror}",
@@ -80,8 +81,9 @@ class _Taking:
     where it must. Consumers that are at work keep their access meanwhile, through the group.
     """
 
-    def __init__(self, directory: Path, uid: int, gid: int, *, force: bool, dry_run: bool) -> None:
+    def __init__(self, directory: Path, name: str, uid: int, gid: int, *, force: bool, dry_run: bool) -> None:
         self._directory = directory
+        self._name = name
         self._force = force
         self._owner = (uid, gid)
         self._dry_run = dry_run
@@ -130,7 +132,9 @@ class _Taking:
         """Name the first entries that no app of the kind would have put there, in a volume that was never ours."""
         if self._force or (self._directory / _MARKER).exists():
             return []
-        return sorted(path.name for path in self._directory.iterdir() if not _OURS.search(path.name))[:5]
+        ours = (self._name, f".{self._name}.")
+        names = (path.name for path in self._directory.iterdir())
+        return sorted(name for name in names if not (_OURS.search(name) or name.startswith(ours)))[:5]
 
     def _leave_marker(self) -> None:
         marker = self._directory / _MARKER

@@ -35,6 +35,20 @@ _EVENTS_ASKED: Final = 100
 """Events that are asked for their generation when the state is lost."""
 
 
+class UnsavedReply(StorageError):
+    """The provider has answered, and the disk does not take the answer: only this process has it.
+
+    Attributes:
+        document: what has to be kept in memory, served and saved as soon as the disk allows it.
+        pending: name of the file that it belongs into.
+    """
+
+    def __init__(self, cause: StorageError, document: TokenDocument, pending: str) -> None:
+        super().__init__(cause.message, reason=cause.reason, remedy=cause.remedy)
+        self.document = document
+        self.pending = pending
+
+
 @dataclasses.dataclass(slots=True)
 class Ledger:
     """What is in the volume, while the lock is held.
@@ -45,6 +59,7 @@ class Ledger:
         problem: why there is none although a file is there.
         state: the state that goes with it; every change has to be saved with :meth:`save`.
         well_kept: whether the document's file has the owner and the mode it should have.
+        unsaved: a reply that the disk did not take.
     """
 
     volume: Volume
@@ -55,6 +70,7 @@ class Ledger:
     document: TokenDocument | None = None
     problem: TokenCorrupt | None = None
     well_kept: bool = True
+    unsaved: UnsavedReply | None = None
 
     @classmethod
     def open(cls, volume: Volume, events: Events, directory: int) -> Ledger:
@@ -84,6 +100,7 @@ class Ledger:
         pending: str | None = None,
         journal_ends: bool = True,
         life: Span | None = None,
+        grant: str | None = None,
     ) -> None:
         """Make a document the current one: history first, then the document, then the state.
 
@@ -94,13 +111,17 @@ class Ledger:
             pending: name of a pending file that already holds exactly this document and is renamed.
             journal_ends: whether it also settles what came of an exchange whose reply was lost.
             life: its access token's life, where this process has seen it begin.
+            grant: name of the earlier grant that is gone back to.
         """
         state = self.state
         identity = Identity.of(document)
         generation = self.next_generation()
-        if state.grant is None or new_grant:
-            state.grant = secrets.token_hex(8)
-        self._record(Entry(state.grant, generation, document), must=pending is None)
+        if grant is not None and grant != state.grant:
+            earlier = next((entry for entry in self.history.entries() if entry.grant == grant), None)
+            state.grant, state.granted_at = grant, earlier.granted_at if earlier is not None else None
+        elif state.grant is None or new_grant:
+            state.grant, state.granted_at, state.renewed_at = secrets.token_hex(8), time.time(), None
+        self._record(Entry(state.grant, generation, document, state.granted_at), must=pending is None)
         if pending is None:
             if self.document != document or not self.well_kept:
                 # A name that a power loss takes back while the state's stays looks like a foreign hand's old document,
@@ -168,7 +189,9 @@ class Ledger:
         self._read()
         self.state.exchanges += 1
         if not self._is_overtaken(reply):
-            self.accept(reply, event=event, pending=pending, life=life)
+            grant = self.state.journal.grant if self.state.journal is not None else None
+            event = "RolledBack" if grant is not None else event
+            self.accept(reply, event=event, pending=pending, life=life, grant=grant)
             return reply
         theirs, state = self.document, self.state
         if theirs is None or theirs.refresh_token != reply.refresh_token:
@@ -185,14 +208,24 @@ class Ledger:
     def sweep(self) -> None:
         """Remove what writers that died have left behind, as far as nothing is lost with it."""
         self.volume.sweep(self.directory)
-        self.volume.sweep_pending(self.directory, keep=None)
+        self.volume.sweep_pending(self.directory)
         for name, reply in self._replies().items():
             # its refresh token is the current one, or has a successor: the reply holds nothing that is needed
             token = fingerprint(reply.refresh_token)
             current = self.document is not None and self.document.refresh_token == reply.refresh_token
-            if current or token in self.state.superseded:
-                with contextlib.suppress(StorageError):
-                    self.volume.remove(self.directory, name)
+            with contextlib.suppress(StorageError):
+                if not current and token not in self.state.superseded:
+                    self._keep_late(name, reply)
+                self.volume.remove(self.directory, name)
+
+    def _keep_late(self, name: str, reply: TokenDocument) -> None:
+        """Keep a reply that came after its grant had been replaced: in the history, where a way back may need it."""
+        spent = self.volume.spent_by(name)
+        entries = self.history.entries()
+        its = next((entry for entry in entries if fingerprint(entry.document.refresh_token) == spent), None)
+        grant, granted_at = (its.grant, its.granted_at) if its is not None else (secrets.token_hex(8), None)
+        generation = its.generation if its is not None else 0
+        self.history.record(self.directory, Entry(grant, generation, reply, granted_at))
 
     def next_generation(self) -> int:
         """Return the generation of the next accepted document; it never falls."""
@@ -327,6 +360,8 @@ class Ledger:
             self._refuse("SupersededRefreshToken", identity)
         elif identity.refresh_token == current.refresh_token and _older(identity, current) and not self._is_over():
             self._refuse("OlderAccessToken", identity)
+        elif identity.refresh_token == current.refresh_token and self._is_narrower(document):
+            self._refuse("NarrowerScopes", identity)
         else:
             self._adopt(document, identity, current)
 
@@ -334,10 +369,25 @@ class Ledger:
         """Tell whether the token of the state has ended, whatever a clock that was wrong has made of its expiry."""
         return self.state.token_life is not None and self.state.token_life.left() <= 0
 
+    def _is_narrower(self, document: TokenDocument) -> bool:
+        """Tell whether it would take scopes from all others: its writer asked for fewer than the grant has."""
+        return bool(document.scopes) and set(document.scopes) < set(self._scopes())
+
+    def _scopes(self) -> tuple[str, ...]:
+        """Return the scopes of the document that the state knows."""
+        current = self.state.identity
+        found = (e.document for e in self.history.entries() if current and e.document.fingerprint == current.document)
+        return next((document.scopes for document in found), ())
+
     def _adopt(self, document: TokenDocument, theirs: Identity, ours: Identity) -> None:
         same_token = theirs.refresh_token == ours.refresh_token
+        if same_token and not document.scopes:
+            # an app that names no scopes gets all of the grant's, and forgets to say so
+            document = dataclasses.replace(document, scopes=self._scopes())
         # A newer access token under the same refresh token proves that the token still works; a mere rewrite does not.
         renewed = theirs.access_token != ours.access_token and not _older(theirs, ours)
+        if renewed and same_token:
+            self.state.dead_grant = self.state.dead_reason = None
         new_grant = not same_token and rotation_of(self.state, document) != "yes"
         self.accept(document, event="Adopted", new_grant=new_grant, journal_ends=not same_token or renewed)
 

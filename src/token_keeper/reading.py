@@ -90,6 +90,7 @@ class Reading:
     settled: bool
     renew_at: float
     usable_until: float
+    ends_at: float
 
     def is_fresh(self) -> bool:
         """Tell whether its token need not be renewed yet."""
@@ -98,6 +99,10 @@ class Reading:
     def is_usable(self) -> bool:
         """Tell whether its token may still be given out."""
         return self.token is not None and uptime() < self.usable_until
+
+    def is_valid(self) -> bool:
+        """Tell whether its token has not ended, be it about to."""
+        return self.token is not None and uptime() < self.ends_at
 
 
 class Reader:
@@ -140,7 +145,7 @@ class Reader:
         timing, now = Timing.of(document, status.st_mtime, span), uptime()
         end = now + timing.left
         self.latest = Reading(
-            identity, document, document.token, settled, end - timing.window(self._spread()), end - timing.margin()
+            identity, document, document.token, settled, end - timing.window(self._spread()), end - timing.margin(), end
         )
         return self.latest
 
@@ -204,6 +209,12 @@ class Reader:
         except (OSError, TokenKeeperError):
             return False
 
+    def left(self) -> float:
+        """Return the seconds of life that the token which is there has left; negative where there is none."""
+        with contextlib.suppress(TokenKeeperError):
+            return self.load().ends_at - uptime()
+        return float("-inf")
+
     def token(self) -> str | None:
         """Return the access token that is there, if any, whether or not it is valid."""
         with contextlib.suppress(TokenKeeperError):
@@ -230,7 +241,8 @@ class Reader:
 
 
 def _is_of(state: State, document: TokenDocument) -> bool:
-    return state.identity is not None and state.identity.document == document.fingerprint
+    known = state.tombstone is None and state.identity is not None
+    return known and state.identity is not None and state.identity.document == document.fingerprint
 
 
 def missing(volume: Volume, state: State | None) -> TokenKeeperError:

@@ -26,7 +26,8 @@ from token_keeper.errors import (
     TokenKeeperError,
 )
 from token_keeper.exchange import DEADLINE, TokenReply, prepare, request_token
-from token_keeper.ledger import Ledger
+from token_keeper.history import Entry
+from token_keeper.ledger import Ledger, UnsavedReply
 from token_keeper.provider import rotation_of
 from token_keeper.state import Identity, Journal
 from token_keeper.volume import Volume
@@ -41,25 +42,14 @@ _SAVE_ATTEMPTS: Final = 20
 _SAVE_PAUSE: Final = 0.25
 
 
-class UnsavedReply(StorageError):
-    """The provider has answered, and the disk does not take the answer: only this process has it.
-
-    Attributes:
-        document: what has to be kept in memory, served and saved as soon as the disk allows it.
-        pending: name of the file that it belongs into.
-    """
-
-    def __init__(self, cause: StorageError, document: TokenDocument, pending: str) -> None:
-        super().__init__(cause.message, reason=cause.reason, remedy=cause.remedy)
-        self.document = document
-        self.pending = pending
-
-
-def exchange(ledger: Ledger, *, force: bool = False, deadline: float = DEADLINE) -> TokenDocument:
+def exchange(
+    ledger: Ledger, *, force: bool = False, deadline: float = DEADLINE, earlier: Entry | None = None
+) -> TokenDocument:
     """Renew the ledger's document at the provider, once.
 
     Args:
         ledger: holds the document and the lock.
+        earlier: an earlier grant that is renewed instead, and put in the document's place if that succeeds.
         force: ask the provider although a back-off runs or the grant was declared dead.
         deadline: seconds for the exchange.
 
@@ -72,24 +62,13 @@ def exchange(ledger: Ledger, *, force: bool = False, deadline: float = DEADLINE)
         StorageError: nothing was sent, because the reply could not have been kept.
         UnsavedReply: the reply is there, but the disk failed after the provider had been asked.
     """
-    document = ledger.document
+    document = earlier.document if earlier is not None else ledger.document
     if document is None:
         raise TokenKeeperError("an exchange needs a document")
-    _may_ask(ledger, document, force=force)
+    if earlier is None:
+        may_ask(ledger, document, force=force)
     prepare()  # before the journal says that it has begun
-    pending = _begin(ledger, document)
-    renewed: list[TokenDocument] = []
-    lives: list[Span] = []
-
-    def keep(reply: TokenReply) -> None:
-        lives.append(Span(Instant.now(), _lifetime(reply)))
-        successor = _readable(document.token_uri, successor_of(document, reply))
-        renewed.append(successor)
-        _write_reply(ledger.volume, pending, successor)
-        ledger.state.clock_skew = round(reply.date - reply.received_at, 1) if reply.date else None
-        if reply.refresh_token_expires_in:
-            ledger.state.grant_expiry = reply.received_at + reply.refresh_token_expires_in
-
+    reply = _Reply(ledger, document, _begin(ledger, document, earlier))
     form = {
         "grant_type": "refresh_token",
         "refresh_token": document.refresh_token,
@@ -97,40 +76,93 @@ def exchange(ledger: Ledger, *, force: bool = False, deadline: float = DEADLINE)
         "client_secret": document.client_secret,
     }
     try:
-        reply = request_token(document.token_uri, form, deadline=deadline, on_reply=keep)
+        request_token(document.token_uri, form, deadline=deadline, on_reply=reply.keep)
     except ReauthRequired as refusal:
-        return _refused(ledger, document, refusal, pending)
+        if earlier is not None:
+            _forgotten(ledger, earlier, reply.pending)
+            raise
+        return _refused(ledger, document, refusal, reply.pending)
     except (ClientRejected, PolicyDenied) as refusal:
-        _failed(ledger, refusal, pending, outcome_known=True)
+        _failed(ledger, refusal, reply.pending, outcome_known=True)
         raise
     except ProviderUnavailable as failure:
-        _failed(ledger, failure, pending, outcome_known=failure.outcome_known)
+        _failed(ledger, failure, reply.pending, outcome_known=failure.outcome_known)
         raise
-    except Exception as fault:
-        if renewed:
-            raise UnsavedReply(_storage_error(fault, ledger.volume), renewed[0], pending) from fault
-        # nobody knows how far it came: the next one must not take the refresh token for unspent
-        unknown = ProviderUnavailable(
-            f"the exchange for {ledger.volume.path} broke off ({type(fault).__name__})",
-            reason="NoReply",
-            outcome_known=False,
-        )
-        _failed(ledger, unknown, pending, outcome_known=False)
-        raise unknown from fault
-    state = ledger.state
-    if reply.refresh_token is not None and reply.refresh_token != document.refresh_token:
-        state.rotation = "yes"
-    state.dead_grant = state.dead_reason = None
-    state.end_cooldown()
-    try:
-        current = ledger.take_reply(renewed[0], pending, event="Refreshed", life=lives[0])
-        if reply.expires_in is not None and reply.expires_in < _FIRST_BACKOFF:
-            # a token without any life would be renewed at each call of each process
-            state.begin_cooldown(_FIRST_BACKOFF)
-            ledger.save()
-    except StorageError as failure:
-        raise UnsavedReply(failure, renewed[0], pending) from failure
-    return current or renewed[0]
+    except StorageError as fault:
+        raise reply.unsaved(fault) from fault
+    except BaseException as interruption:
+        # The caller's own, such as Ctrl-C or a worker's time limit: the exchange is settled, and it goes on its way.
+        reply.settle(interruption)
+        raise
+    return reply.install()
+
+
+class _Reply:
+    """What the provider answers to one exchange, on its way to the disk."""
+
+    def __init__(self, ledger: Ledger, document: TokenDocument, pending: str) -> None:
+        self._ledger = ledger
+        self._before = document
+        self._successor: TokenDocument | None = None
+        self._reply: TokenReply | None = None
+        self._life: Span | None = None
+        self._saved = False
+        self.pending = pending
+
+    def keep(self, reply: TokenReply) -> None:
+        """Bring the reply to disk, first of all; called in the exchange's thread, it may be after the deadline."""
+        self._life = Span(Instant.now(), _lifetime(reply))
+        self._successor = _readable(self._before.token_uri, successor_of(self._before, reply))
+        self._reply = reply
+        _write_reply(self._ledger.volume, self.pending, self._successor)
+        self._saved = True
+
+    def install(self) -> TokenDocument:
+        """Make what the provider gave the document."""
+        reply, successor, state = self._reply, self._successor, self._ledger.state
+        if reply is None or successor is None:
+            raise TokenKeeperError("there is no reply to install")
+        state.renewed_at, state.lifetime = reply.received_at, _lifetime(reply)
+        state.clock_skew = round(reply.date - reply.received_at, 1) if reply.date else None
+        if reply.refresh_token_expires_in:
+            state.grant_expiry = reply.received_at + reply.refresh_token_expires_in
+        if reply.refresh_token is not None and reply.refresh_token != self._before.refresh_token:
+            state.rotation = "yes"
+        state.dead_grant = state.dead_reason = None
+        state.end_cooldown()
+        try:
+            current = self._ledger.take_reply(successor, self.pending, event="Refreshed", life=self._life)
+            if reply.expires_in is not None and reply.expires_in < _FIRST_BACKOFF:
+                # a token without any life would be renewed at each call of each process
+                state.begin_cooldown(_FIRST_BACKOFF)
+                self._ledger.save()
+        except StorageError as failure:
+            raise self.unsaved(failure) from failure
+        return current or successor
+
+    def settle(self, interruption: BaseException) -> None:
+        """Leave things in order for the next one, whatever the exchange came to."""
+        if self._saved:
+            with contextlib.suppress(TokenKeeperError):  # the next one rolls it forward
+                self.install()
+        elif self._successor is not None:
+            fault = StorageError(f"cannot save the provider's reply in {self._ledger.volume.directory}")
+            self.unsaved(fault)
+        else:
+            # nobody knows how far it came: the next one must not take the refresh token for unspent
+            unknown = ProviderUnavailable(
+                f"the exchange for {self._ledger.volume.path} broke off ({type(interruption).__name__})",
+                reason="NoReply",
+                outcome_known=False,
+            )
+            _failed(self._ledger, unknown, self.pending, outcome_known=False)
+
+    def unsaved(self, cause: StorageError) -> StorageError:
+        """Return the error for a reply that the disk did not take, after giving the reply to the ledger's owner."""
+        if self._successor is None:
+            return cause
+        self._ledger.unsaved = UnsavedReply(cause, self._successor, self.pending)
+        return self._ledger.unsaved
 
 
 def _readable(token_uri: str, document: TokenDocument) -> TokenDocument:
@@ -144,14 +176,6 @@ def _readable(token_uri: str, document: TokenDocument) -> TokenDocument:
             outcome_known=False,
         ) from None
     return document
-
-
-def _storage_error(fault: Exception, volume: Volume) -> StorageError:
-    if isinstance(fault, StorageError):
-        return fault
-    return StorageError(
-        f"cannot save the provider's reply in {volume.directory} ({type(fault).__name__})", reason="InputOutput"
-    )
 
 
 def successor_of(document: TokenDocument, reply: TokenReply) -> TokenDocument:
@@ -168,7 +192,7 @@ def _lifetime(reply: TokenReply) -> float:
     return reply.expires_in if reply.expires_in is not None else DEFAULT_LIFETIME
 
 
-def _may_ask(ledger: Ledger, document: TokenDocument, *, force: bool) -> None:
+def may_ask(ledger: Ledger, document: TokenDocument, *, force: bool) -> None:
     """Raise unless the provider may be asked now."""
     state, now = ledger.state, time.time()
     path = ledger.volume.path
@@ -193,16 +217,16 @@ def _may_ask(ledger: Ledger, document: TokenDocument, *, force: bool) -> None:
         return
     if journal.outcome == "server_error":
         # The provider answered with a fault: most likely nothing happened, and asking again heals it. If it did
-        # carry the exchange out, asking again may end the whole grant, so as long as the old access token lives
-        # there is nothing to win.
-        left = ledger.timing().left
-        if left <= 0 or force:
+        # carry the exchange out, asking again may end the whole grant, so as long as the old access token is given
+        # out there is nothing to win.
+        timing = ledger.timing()
+        if not timing.is_usable or force:
             return
         raise ProviderUnavailable(
             f"the provider failed during the last exchange for {path}; the next one waits for the old token's end",
             reason="OutcomeUncertain",
             remedy="nothing has to be done; declare a reuse grace (token_volume_reuse_grace) if the provider has one",
-            retry_after=left,
+            retry_after=timing.left - timing.margin(),
         )
     if force and journal.replayed is False and journal.outcome == "no_reply" and ledger.timing().left <= 0:
         return
@@ -223,7 +247,7 @@ def _within_grace(ledger: Ledger, journal: Journal) -> bool:
     return not journal.replayed and 0 <= journal.started.age() < ledger.state.reuse_grace
 
 
-def _begin(ledger: Ledger, document: TokenDocument) -> str:
+def _begin(ledger: Ledger, document: TokenDocument, earlier: Entry | None) -> str:
     """Reserve space for the reply and journal the intent; return the pending file's name."""
     state = ledger.state
     before = state.journal
@@ -237,10 +261,11 @@ def _begin(ledger: Ledger, document: TokenDocument) -> str:
     state.journal = Journal(
         id=identifier,
         started=Instant.now(),
-        document=identity.document,
+        document=(ledger.document or document).fingerprint,
         refresh_token=identity.refresh_token,
         generation=generation,
         replayed=before is not None and before.refresh_token == identity.refresh_token,
+        grant=earlier.grant if earlier is not None else None,
     )
     state.set_condition("Refreshing", "True", "ExchangeStarted", f"exchange {identifier}", now)
     try:
@@ -288,6 +313,16 @@ def _refused(ledger: Ledger, document: TokenDocument, refusal: ReauthRequired, p
     ledger.state.set_condition("ReauthRequired", "True", reason, refusal.message, time.time())
     _failed(ledger, refusal, pending, outcome_known=True)
     raise ReauthRequired(refusal.message, reason=reason, remedy=_REAUTH_REMEDY)
+
+
+def _forgotten(ledger: Ledger, earlier: Entry, pending: str) -> None:
+    """An earlier grant is dead: that says nothing of the current one, whose document and state stay as they are."""
+    ledger.state.journal = None
+    ledger.state.set_condition("Refreshing", "False", "Idle", "no exchange is under way", time.time())
+    ledger.history.forget(ledger.directory, earlier.grant)
+    ledger.save()
+    ledger.volume.remove(ledger.directory, pending)
+    ledger.events.record(ledger.directory, "EarlierGrantDead", grant=earlier.grant)
 
 
 def _failed(ledger: Ledger, error: TokenKeeperError, pending: str, *, outcome_known: bool) -> None:

@@ -10,7 +10,7 @@ from token_keeper.errors import Conflict
 from token_keeper.ledger import Ledger
 from token_keeper.state import Identity
 
-Verdict = Literal["Created", "Replaced", "Unchanged"]
+Verdict = Literal["Created", "Replaced", "Unchanged", "NewerThere"]
 
 _CLOCK_NOISE: Final = 30.0
 """Seconds by which two tellings of one access token's end may differ: it is told in remaining seconds, some later."""
@@ -21,7 +21,8 @@ def judge(ledger: Ledger, document: TokenDocument, *, expect: int | None, force:
 
     Without ``expect`` and ``force`` a push may fill a volume that has no sound document, replace a grant that the
     provider has declared dead, or bring a longer-lived access token of the same grant. Everything else could undo
-    what somebody else did, so the caller has to say that it is meant.
+    what somebody else did, so the caller has to say that it is meant. An older access token of the same grant is what
+    every play pushes that ran before the last renewal: there is nothing to do for it.
 
     Raises:
         Conflict: it would.
@@ -46,19 +47,11 @@ def judge(ledger: Ledger, document: TokenDocument, *, expect: int | None, force:
             reason="Superseded",
             remedy="consent anew, or use --force if the provider surely still accepts it",
         )
-    if current is None:
-        return "Created"
+    if current is None or expect is not None:
+        return "Created" if current is None else "Replaced"
     mine = Identity.of(current)
-    if expect is not None:
-        return "Replaced"
     if mine.grant == theirs.grant:
-        if (theirs.expiry or 0.0) > (mine.expiry or 0.0):
-            return "Replaced"
-        raise Conflict(
-            f"{path} already holds a newer access token of the same grant (generation {generation})",
-            reason="OlderDocument",
-            remedy="nothing has to be done; --force goes back to the older one all the same",
-        )
+        return "Replaced" if (theirs.expiry or 0.0) > (mine.expiry or 0.0) else "NewerThere"
     if ours is not None and ledger.state.dead_grant == mine.grant:
         return "Replaced"
     raise Conflict(

@@ -8,6 +8,7 @@ import stat
 import time
 from typing import Any
 
+from token_keeper.address import where
 from token_keeper.document import TokenDocument
 from token_keeper.fingerprint import fingerprint
 from token_keeper.state import timestamp
@@ -23,7 +24,7 @@ def describe(document: TokenDocument) -> dict[str, Any]:
         "refresh_token_fingerprint": fingerprint(document.refresh_token),
         "client_fingerprint": document.client_fingerprint,
         "client_id_fingerprint": fingerprint(document.client_id),
-        "token_uri": document.token_uri,
+        "token_uri": where(document.token_uri),
         "scopes": list(document.scopes),
         "account": document.account,
         "expiry": timestamp(document.expiry.timestamp()) if document.expiry else None,
@@ -66,7 +67,7 @@ class RefreshOutcome:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ReplaceOutcome:
-    """What a push came to: ``reason`` is Created, Replaced or Unchanged."""
+    """What a push came to: ``reason`` is Created, Replaced, Unchanged, or NewerThere (a newer token of the grant)."""
 
     changed: bool
     reason: str
@@ -81,7 +82,7 @@ class ReplaceOutcome:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PolicyOutcome:
-    """What is declared of the provider before and after: ``rotation`` and ``reuse_grace`` in seconds."""
+    """What is declared of the provider before and after: ``rotation``, ``reuse_grace`` in seconds, ``publishing``."""
 
     changed: bool
     before: dict[str, Any]

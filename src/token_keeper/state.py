@@ -22,6 +22,7 @@ _REMEMBERED: Final = 500
 
 Rotation = Literal["yes", "no", "unknown"]
 ConditionStatus = Literal["True", "False", "Unknown"]
+Publishing = Literal["testing", "production", "unknown"]
 Outcome = Literal["open", "no_reply", "server_error"]
 
 
@@ -65,6 +66,7 @@ class Journal:
         outcome: ``open`` while it runs; ``no_reply`` when the reply was lost; ``server_error`` when the provider
             answered with a fault after which it may or may not have carried the exchange out.
         replayed: whether it is itself the one replay that a reuse grace allows.
+        grant: name of an earlier grant that the exchange was to go back to.
     """
 
     id: str
@@ -74,6 +76,7 @@ class Journal:
     generation: int
     outcome: Outcome = "open"
     replayed: bool = False
+    grant: str | None = None
 
     def is_sane(self) -> bool:
         """Tell whether every value is of its kind; the id becomes part of a file's name."""
@@ -86,6 +89,7 @@ class Journal:
             and _is_count(self.generation)
             and self.outcome in get_args(Outcome)
             and isinstance(self.replayed, bool)
+            and (self.grant is None or (isinstance(self.grant, str) and self.grant.isalnum()))
         )
 
 
@@ -124,6 +128,10 @@ class State:
         token_life: the access token's life as this host saw it begin, whatever the wall clock has done since.
         rotation: whether the provider gives a new refresh token at each exchange.
         reuse_grace: seconds for which the provider accepts a spent refresh token again.
+        granted_at: when the grant came into the volume.
+        renewed_at: when its refresh token was used last.
+        lifetime: seconds of life that the provider gave the last access token.
+        publishing: whether the app's consent screen is published, as declared.
         grant_expiry: when a time-limited grant ends, where the provider said so.
         clock_skew: the provider's clock less ours at the last exchange, in seconds; reported, not applied.
         unknown: what a newer release has noted; kept, because containers of a host are not upgraded all at once.
@@ -144,6 +152,10 @@ class State:
     token_life: Span | None = None
     rotation: Rotation = "unknown"
     reuse_grace: float = 0.0
+    granted_at: float | None = None
+    renewed_at: float | None = None
+    lifetime: float | None = None
+    publishing: Publishing = "unknown"
     grant_expiry: float | None = None
     clock_skew: float | None = None
     unknown: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -173,7 +185,9 @@ class State:
         return (
             all(_is_count(value) for value in (self.generation, self.exchanges, self.failures))
             and all(_is_text(value) for value in (self.grant, self.tombstone, self.dead_grant, self.dead_reason))
-            and _is_time(self.grant_expiry)
+            and all(_is_time(value) for value in (self.granted_at, self.renewed_at, self.grant_expiry))
+            and (self.lifetime is None or _is_number(self.lifetime))
+            and self.publishing in get_args(Publishing)
             and all(span is None or span.is_sane() for span in (self.cooldown, self.token_life))
             and (self.clock_skew is None or _is_number(self.clock_skew))
             and _is_number(self.reuse_grace)
@@ -190,6 +204,16 @@ class State:
         fields = dataclasses.asdict(self)
         unknown = fields.pop("unknown")
         return json.dumps({**unknown, "version": VERSION, **fields}, indent=1)
+
+    def declare(
+        self, rotation: Rotation | None, reuse_grace: float | None, publishing: Publishing | None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Note what is declared of the provider (``None``: it stays); returns what was, and what is declared now."""
+        before = {"rotation": self.rotation, "reuse_grace": self.reuse_grace, "publishing": self.publishing}
+        self.rotation = rotation if rotation is not None else self.rotation
+        self.reuse_grace = reuse_grace if reuse_grace is not None else self.reuse_grace
+        self.publishing = publishing if publishing is not None else self.publishing
+        return before, {"rotation": self.rotation, "reuse_grace": self.reuse_grace, "publishing": self.publishing}
 
     def supersede(self, refresh_token: str) -> None:
         """Remember the fingerprint of a refresh token that must not come back."""

@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 from token_keeper import report
+from token_keeper.deadlines import deadlines_of
 from token_keeper.document import TokenDocument
 from token_keeper.errors import StorageError, TokenCorrupt
 from token_keeper.fingerprint import fingerprint
@@ -29,6 +30,7 @@ class Status:
         generation: current generation, 0 where there never was a document.
         grant: name of the current grant.
         conditions: Ready, Refreshing and ReauthRequired, as far as they were ever set.
+        deadlines: when the grant will die by itself, the first date first (:mod:`token_keeper.deadlines`).
         healthy: whether consumers can work: a sound document whose token is valid or can be renewed.
     """
 
@@ -45,6 +47,7 @@ class Status:
     clock_skew: float | None
     grant_expiry: str | None
     conditions: list[dict[str, Any]]
+    deadlines: list[dict[str, Any]]
     healthy: bool
 
     def as_dict(self) -> dict[str, Any]:
@@ -75,12 +78,17 @@ def look(volume: Volume) -> Status:
     except TokenCorrupt as problem:
         document = {**document, "state": "corrupt", "reason": problem.reason, "message": problem.message}
     now = time.time()
+    taken_away = sound is not None and _is_taken_away(state, sound)
     settled = sound is not None and state.identity is not None and state.identity.document == sound.fingerprint
+    settled = settled and state.tombstone is None
     dead = sound is not None and (state.dead_grant == sound.grant_fingerprint or _is_lost(state, sound))
     usable = sound is not None and sound.expires_in(now) > 0
     conditions = {entry["type"]: entry for entry in state.conditions_list()}
     if "Ready" in conditions:
         conditions["Ready"] |= _ready(sound, usable=usable, dead=dead, recorded=conditions["Ready"])
+    if conditions.get("ReauthRequired", {}).get("status") == "True" and sound is not None and not dead:
+        changed = {"status": "False", "reason": "GrantChanged", "message": "another grant stands there by now"}
+        conditions["ReauthRequired"] |= changed
     return Status(
         path=str(volume.path),
         volume=directory,
@@ -95,7 +103,18 @@ def look(volume: Volume) -> Status:
         clock_skew=state.clock_skew,
         grant_expiry=timestamp(state.grant_expiry) if state.grant_expiry else None,
         conditions=list(conditions.values()),
-        healthy=sound is not None and not dead,
+        deadlines=[deadline.as_dict() for deadline in deadlines_of(state, sound)] if sound is not None else [],
+        healthy=sound is not None and not dead and not taken_away,
+    )
+
+
+def _is_taken_away(state: State, sound: TokenDocument) -> bool:
+    """Tell whether the document was cleared or revoked, and somebody wrote back what he had in memory."""
+    identity = state.identity
+    return (
+        state.tombstone is not None
+        and identity is not None
+        and identity.refresh_token == fingerprint(sound.refresh_token)
     )
 
 

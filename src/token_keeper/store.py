@@ -23,7 +23,7 @@ from token_keeper.volume import Volume
 if TYPE_CHECKING:
     from token_keeper.credentials import StoreCredentials
     from token_keeper.report import ClearOutcome, PolicyOutcome, RefreshOutcome, ReplaceOutcome
-    from token_keeper.state import Rotation
+    from token_keeper.state import Publishing, Rotation
     from token_keeper.status import Status
     from token_keeper.writer import Writer
 
@@ -144,18 +144,37 @@ class TokenStore:
 
     # -- renewing
 
-    def refresh(self, *, force: bool = False, rejected: str | None = None) -> RefreshOutcome:
+    def refresh(
+        self,
+        *,
+        force: bool = False,
+        rejected: str | None = None,
+        min_valid: float | None = None,
+        dry_run: bool = False,
+    ) -> RefreshOutcome:
         """Renew the access token at the provider.
 
         Args:
             force: renew it although it is fresh. An exchange that another writer finishes while this call waits
                 for the lock serves as well: it began after the call or it brought a token that is just as new.
             rejected: an access token that a resource server has refused: renew only if it is still the current one.
+            min_valid: renew it if it has fewer seconds than that left, instead of at the usual window.
+            dry_run: say whether the provider would be asked, and do not ask it.
 
         Raises:
             As :meth:`access_token`; here nothing is passed over, even if the old token is still valid.
         """
-        return self._writer.refresh(force=force, rejected=rejected)
+        return self._writer.refresh(force=force, rejected=rejected, min_valid=min_valid, dry_run=dry_run)
+
+    def rollback(self) -> RefreshOutcome:
+        """Go back to the newest earlier grant that the provider still accepts, by one exchange for each that is tried.
+
+        Raises:
+            Conflict: there is no earlier grant.
+            ReauthRequired: all of them are dead; the document stays as it was.
+            ProviderUnavailable, StorageError, LockTimeout: nothing was changed.
+        """
+        return self._writer.roll_back()
 
     # -- writing
 
@@ -168,6 +187,7 @@ class TokenStore:
         expires_in: float | None = None,
         rotation: Rotation | None = None,
         reuse_grace: float | None = None,
+        publishing: Publishing | None = None,
         dry_run: bool = False,
     ) -> ReplaceOutcome:
         """Put a document into the volume, unless what is there is newer.
@@ -179,6 +199,7 @@ class TokenStore:
             expires_in: seconds of life of its access token, where another machine's clock wrote its expiry.
             rotation: whether the provider rotates refresh tokens; ``None`` leaves what is known.
             reuse_grace: seconds for which the provider accepts a spent refresh token.
+            publishing: whether the app's consent screen is published.
             dry_run: say what would happen and change nothing.
 
         Raises:
@@ -193,23 +214,30 @@ class TokenStore:
             expires_in=expires_in,
             rotation=rotation,
             reuse_grace=reuse_grace,
+            publishing=publishing,
             dry_run=dry_run,
         )
 
     def declare(
-        self, *, rotation: Rotation | None = None, reuse_grace: float | None = None, dry_run: bool = False
+        self,
+        *,
+        rotation: Rotation | None = None,
+        reuse_grace: float | None = None,
+        publishing: Publishing | None = None,
+        dry_run: bool = False,
     ) -> PolicyOutcome:
         """Say what the provider does with refresh tokens; the document and its generation stay as they are.
 
         Args:
-            rotation: whether it gives a new one at each exchange; ``None`` leaves what is known.
-            reuse_grace: seconds for which it accepts a spent one; ``None`` leaves what is known.
+            rotation: whether it gives a new one at each exchange; ``None`` leaves what is known, as below.
+            reuse_grace: seconds for which it accepts a spent one.
+            publishing: whether the app's consent screen is published; Google ends a grant of one in testing in a week.
             dry_run: say what would change and change nothing.
 
         Raises:
             StorageError, LockTimeout: nothing was changed.
         """
-        return self._writer.declare(rotation=rotation, reuse_grace=reuse_grace, dry_run=dry_run)
+        return self._writer.declare(rotation=rotation, reuse_grace=reuse_grace, publishing=publishing, dry_run=dry_run)
 
     def clear(self, reason: str = "Cleared", *, dry_run: bool = False) -> ClearOutcome:
         """Take the document away on purpose and leave a tombstone; its history stays for a way back.
@@ -256,33 +284,46 @@ class TokenStore:
         return self._writing
 
     def _renewed_token(self) -> str:
-        fresh, usable = self._at_hand()
-        if fresh is not None:
-            return self._settled_token(fresh)
+        before = self._reader.latest
+        try:
+            reading = self._at_hand()
+        except StorageError:
+            # the token that was read before is as good as ever, whatever keeps the file from being read now
+            if before is None or before.token is None or not before.is_usable():
+                raise
+            return before.token
+        if reading is not None and reading.token is not None and reading.is_fresh():
+            return self._settled_token(reading.token)
         try:
             # With a usable token nobody waits: the lock is tried once, and whoever has it renews for all.
-            token = self._writer.renewed_token(wait=usable is None)
+            token = self._writer.renewed_token(wait=reading is None or not reading.is_usable())
             if token is not None:
                 return token
-            reading = self._reader.latest or self._reader.load()  # what the waiter has just seen
-            if reading.token is not None and reading.is_usable():
-                return reading.token
+            seen = self._reader.latest or self._reader.load()  # what the waiter has just looked at
+            if seen.token is not None and seen.is_usable():
+                return seen.token
             raise LockTimeout(f"{self._path} changed again while this process waited", remedy="try again")
         except TokenKeeperError as error:
             self._quiet_until = uptime() + _RETRY_PAUSE
-            self._judge(self._reader.latest)
+            self._judge(reading)
             unsaved = self._writer.unsaved_token()
             if unsaved is not None:
                 return unsaved
-            if usable is not None and not isinstance(error, TokenMissing):
-                return usable
+            # better the last seconds of the old one than none
+            valid = reading is not None and reading.is_valid() and not isinstance(error, TokenMissing)
+            if valid and reading is not None and reading.token is not None:
+                return reading.token
             raise
 
     def _settled_token(self, fresh: str) -> str:
         """Have what a foreign writer left judged at once, if the lock is free."""
-        with contextlib.suppress(TokenKeeperError):
+        try:
             if not self._reader.load().settled:
                 fresh = self._writer.judged_token() or fresh
+        except TokenMissing:
+            raise  # it was taken away on purpose, and whoever wrote it back did not know
+        except TokenKeeperError:
+            pass
         with contextlib.suppress(TokenKeeperError):
             self._judge(self._reader.load())
         return fresh
@@ -293,21 +334,14 @@ class TokenStore:
         unsettled = reading is not None and not reading.settled
         self._judge_again_at = uptime() + _JUDGE_AGAIN if unsettled else float("inf")
 
-    def _at_hand(self) -> tuple[str | None, str | None]:
-        """Return the token if it is fresh, and if it is usable, without the lock."""
-        before = self._reader.latest
+    def _at_hand(self) -> Reading | None:
+        """Return what is there, or ``None`` where it may turn out under the lock that there is something after all."""
         try:
-            reading = self._reader.load()
+            return self._reader.load()
         except TokenMissing:
             recoverable = self._writing is not None and self._writing.has_unsaved
             if not (recoverable or self._reader.is_recoverable()):
                 raise
-            return None, None
         except TokenCorrupt:
-            return None, None  # under the lock it may turn out to be mended
-        except StorageError:
-            # the token that was read before is as good as ever, whatever keeps the file from being read now
-            if before is None or not before.is_usable():
-                raise
-            return before.token, before.token
-        return (reading.token if reading.is_fresh() else None), (reading.token if reading.is_usable() else None)
+            pass  # it may be mended
+        return None

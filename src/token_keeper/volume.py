@@ -249,11 +249,9 @@ class Volume:
         except OSError as error:
             raise self._failure("list", self.directory, error) from error
 
-    def sweep_pending(self, directory: int, keep: str | None) -> None:
+    def sweep_pending(self, directory: int) -> None:
         """Remove reserved files without any reply in them that nobody can be filling any more."""
         for name in self.pendings(directory):
-            if name == keep:
-                continue
             with contextlib.suppress(OSError, StorageError, TokenCorrupt):
                 found = self.read(name)
                 if found is None:

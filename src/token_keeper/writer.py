@@ -16,13 +16,14 @@ from token_keeper.errors import TokenCorrupt, TokenKeeperError, TokenMissing
 from token_keeper.events import Events
 from token_keeper.exchange import revoke_token
 from token_keeper.fingerprint import fingerprint
-from token_keeper.ledger import Ledger
+from token_keeper.ledger import Ledger, UnsavedReply
 from token_keeper.lock import DirectoryLock
 from token_keeper.reading import Reader, missing
-from token_keeper.refresh import UnsavedReply, exchange
+from token_keeper.refresh import exchange, may_ask
 from token_keeper.replacement import judge
 from token_keeper.report import ClearOutcome, PolicyOutcome, RefreshOutcome, ReplaceOutcome
-from token_keeper.state import Rotation, State
+from token_keeper.rollback import roll_back
+from token_keeper.state import Publishing, Rotation, State
 from token_keeper.volume import Volume
 
 
@@ -66,7 +67,7 @@ class Writer:
     def judged_token(self) -> str | None:
         """Have what a foreign writer left judged, if the lock is free: it may have brought old secrets back."""
         with self._ledger(0.0) as ledger:
-            return ledger.document.token if ledger is not None and ledger.document is not None else None
+            return _required(ledger).token
 
     def unsaved_token(self) -> str | None:
         """Return the access token of a reply that the disk did not take, while it is valid."""
@@ -80,17 +81,20 @@ class Writer:
         """Tell whether this process holds a reply that the disk did not take."""
         return self._unsaved is not None
 
-    def refresh(self, *, force: bool, rejected: str | None) -> RefreshOutcome:
+    def refresh(self, *, force: bool, rejected: str | None, min_valid: float | None, dry_run: bool) -> RefreshOutcome:
         """Renew the access token at the provider."""
         already = self._reader.exchanges() if force else 0
 
         def served() -> bool:
             if force:
                 return False
-            good = self._reader.is_fresh() if rejected is None else self._reader.token() not in {None, rejected}
+            if rejected is not None:
+                good = self._reader.token() not in {None, rejected}
+            else:
+                good = self._reader.is_fresh() if min_valid is None else self._reader.left() >= min_valid
             return good and self._reader.is_settled()
 
-        with self._ledger(self._lock_timeout, given_up=served) as ledger:
+        with self._ledger(self._lock_timeout, given_up=served, dry_run=dry_run) as ledger:
             if ledger is None:
                 return self._outcome_without_exchange()
             before = report.describe(ledger.document) if ledger.document else None
@@ -100,17 +104,30 @@ class Writer:
                 wanted = ledger.state.exchanges <= already
             elif rejected is not None:
                 wanted = document.token == rejected
+            elif min_valid is not None:
+                wanted = ledger.timing().left < min_valid
             else:
                 wanted = not ledger.timing().is_fresh
-            if wanted:
+            if wanted and dry_run:
+                may_ask(ledger, document, force=force)
+            elif wanted:
                 document = self._exchange(ledger, force=force)
             return RefreshOutcome(
-                exchanged=ledger.state.exchanges > exchanges,
+                exchanged=ledger.state.exchanges > exchanges or (wanted and dry_run),
                 generation=ledger.state.generation,
                 exchanges=ledger.state.exchanges,
                 before=before,
                 after=report.describe(document),
             )
+
+    def roll_back(self) -> RefreshOutcome:
+        """Go back to the newest earlier grant that is still alive."""
+        with self._ledger(self._lock_timeout) as opened:
+            ledger = _replaceable(opened)
+            before = report.describe(ledger.document) if ledger.document else None
+            document = roll_back(ledger, deadline=self._exchange_deadline)
+            state = ledger.state
+            return RefreshOutcome(True, state.generation, state.exchanges, before, report.describe(document))
 
     def replace(
         self,
@@ -121,6 +138,7 @@ class Writer:
         expires_in: float | None,
         rotation: Rotation | None,
         reuse_grace: float | None,
+        publishing: Publishing | None,
         dry_run: bool,
     ) -> ReplaceOutcome:
         """Put a document into the volume, unless what is there is newer."""
@@ -129,20 +147,15 @@ class Writer:
         with self._ledger(self._lock_timeout, dry_run=dry_run) as opened:
             ledger = _replaceable(opened)
             before = report.describe(ledger.document) if ledger.document else None
-            same_policy = (rotation is None or rotation == ledger.state.rotation) and (
-                reuse_grace is None or reuse_grace == ledger.state.reuse_grace
-            )
+            declared, declared_now = ledger.state.declare(rotation, reuse_grace, publishing)
             verdict = judge(ledger, document, expect=expect, force=force)
-            if verdict == "Unchanged" and same_policy:
+            keeps = verdict in {"Unchanged", "NewerThere"}
+            if keeps and declared == declared_now:
                 return ReplaceOutcome(False, verdict, ledger.state.generation, before, report.describe(document))
             if dry_run:
-                generation = ledger.next_generation() if verdict != "Unchanged" else ledger.state.generation
+                generation = ledger.state.generation if keeps else ledger.next_generation()
                 return ReplaceOutcome(True, verdict, generation, before, report.describe(document))
-            if rotation is not None:
-                ledger.state.rotation = rotation
-            if reuse_grace is not None:
-                ledger.state.reuse_grace = reuse_grace
-            if verdict == "Unchanged":
+            if keeps:
                 ledger.save()
             else:
                 current = ledger.state.identity
@@ -152,16 +165,13 @@ class Writer:
                 ledger.accept(document, event="Pushed", new_grant=not same_grant)
             return ReplaceOutcome(True, verdict, ledger.state.generation, before, report.describe(document))
 
-    def declare(self, *, rotation: Rotation | None, reuse_grace: float | None, dry_run: bool) -> PolicyOutcome:
+    def declare(
+        self, *, rotation: Rotation | None, reuse_grace: float | None, publishing: Publishing | None, dry_run: bool
+    ) -> PolicyOutcome:
         """Say what the provider does with refresh tokens."""
         with self._ledger(self._lock_timeout, dry_run=dry_run) as opened:
             ledger = _held(opened)
-            before = {"rotation": ledger.state.rotation, "reuse_grace": ledger.state.reuse_grace}
-            if rotation is not None:
-                ledger.state.rotation = rotation
-            if reuse_grace is not None:
-                ledger.state.reuse_grace = reuse_grace
-            after = {"rotation": ledger.state.rotation, "reuse_grace": ledger.state.reuse_grace}
+            before, after = ledger.state.declare(rotation, reuse_grace, publishing)
             if after != before:
                 ledger.save()
             return PolicyOutcome(after != before, before, after, ledger.state.generation)
@@ -182,7 +192,13 @@ class Writer:
             ledger = _held(opened)
             document = _required(ledger)
             before = report.describe(document)
-            revoke_token(revocation_uri, document.refresh_token, deadline=self._exchange_deadline)
+            revoke_token(
+                revocation_uri,
+                document.refresh_token,
+                client_id=document.client_id,
+                client_secret=document.client_secret,
+                deadline=self._exchange_deadline,
+            )
             ledger.state.supersede(fingerprint(document.refresh_token))
             ledger.remove_document("Revoked")
             if ledger.state.grant is not None:
@@ -205,7 +221,10 @@ class Writer:
                 self._save_unsaved(directory)
                 ledger = Ledger.open(self._volume, self._events, directory)
                 self._unsaved = None
-                yield ledger
+                try:
+                    yield ledger
+                finally:
+                    self._unsaved = ledger.unsaved
             finally:
                 # what this process just wrote may share its times with what it replaced
                 self._reader.forget()
@@ -222,15 +241,11 @@ class Writer:
         self._volume.replace(directory, unsaved.pending, unsaved.document.to_json().encode())
 
     def _exchange(self, ledger: Ledger, *, force: bool = False) -> TokenDocument:
-        try:
-            exchanges = ledger.state.exchanges
-            document = exchange(ledger, force=force, deadline=self._exchange_deadline)
-            if ledger.state.exchanges == exchanges and not ledger.timing().is_usable:
-                # a foreign writer's document was adopted in place of ours, and it is as old
-                document = exchange(ledger, deadline=self._exchange_deadline)
-        except UnsavedReply as unsaved:
-            self._unsaved = unsaved
-            raise
+        exchanges = ledger.state.exchanges
+        document = exchange(ledger, force=force, deadline=self._exchange_deadline)
+        if ledger.state.exchanges == exchanges and not ledger.timing().is_usable:
+            # a foreign writer's document was adopted in place of ours, and it is as old
+            document = exchange(ledger, deadline=self._exchange_deadline)
         return document
 
     def _outcome_without_exchange(self) -> RefreshOutcome:

@@ -172,7 +172,7 @@ def foreign_consent_overwritten() -> None:
 
 @mutant
 def dead_grant_asked_again() -> None:
-    refresh._may_ask = lambda *_, **__: None
+    refresh.may_ask = lambda *_, **__: None
 
 
 @mutant

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from token_keeper.cli.seconds import Seconds
 from token_keeper.document import MAX_BYTES, TokenDocument
 from token_keeper.errors import ProviderUnavailable, ReauthRequired, StorageError, TokenKeeperError
 from token_keeper.initialise import initialise
-from token_keeper.state import Rotation
+from token_keeper.state import Publishing, Rotation
 from token_keeper.status import Status
 from token_keeper.store import DEFAULT_PATH, TokenStore
 
@@ -43,6 +44,8 @@ Exit codes: 0 done, 1 internal, 2 usage, 3 TokenMissing, 4 TokenCorrupt, 5 Reaut
 @click.pass_context
 def main(context: click.Context, path: Path, lock_timeout: float) -> None:
     """Keep one OAuth 2.0 token sound, fresh and shared."""
+    # as Ctrl-C does: an exchange that is under way is seen to its end first
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     context.obj = TokenStore(path, lock_timeout=lock_timeout)
 
 
@@ -105,6 +108,11 @@ def show(store: TokenStore) -> dict[str, Any]:
     "--rotation", type=click.Choice(["yes", "no", "unknown"]), help="Does the provider rotate refresh tokens?"
 )
 @click.option("--reuse-grace", type=Seconds(0), help="Seconds for which it accepts a spent one again.")
+@click.option(
+    "--publishing",
+    type=click.Choice(["testing", "production", "unknown"]),
+    help="Is the app's consent screen published?",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would happen and change nothing.")
 @_verb
 def push(
@@ -115,6 +123,7 @@ def push(
     expires_in: float | None,
     rotation: str | None,
     reuse_grace: float | None,
+    publishing: str | None,
     dry_run: bool,
 ) -> dict[str, Any]:
     """Put the document on stdin into the volume, unless what is there is newer."""
@@ -126,6 +135,7 @@ def push(
         expires_in=expires_in,
         rotation=cast("Rotation | None", rotation),
         reuse_grace=reuse_grace,
+        publishing=cast("Publishing | None", publishing),
         dry_run=dry_run,
     ).as_dict()
 
@@ -135,19 +145,40 @@ def push(
     "--rotation", type=click.Choice(["yes", "no", "unknown"]), help="Does the provider rotate refresh tokens?"
 )
 @click.option("--reuse-grace", type=Seconds(0), help="Seconds for which it accepts a spent one again.")
+@click.option(
+    "--publishing",
+    type=click.Choice(["testing", "production", "unknown"]),
+    help="Is the app's consent screen published?",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would happen and change nothing.")
 @_verb
-def policy(store: TokenStore, *, rotation: str | None, reuse_grace: float | None, dry_run: bool) -> dict[str, Any]:
+def policy(
+    store: TokenStore, *, rotation: str | None, reuse_grace: float | None, publishing: str | None, dry_run: bool
+) -> dict[str, Any]:
     """Say what the provider does with refresh tokens; the document stays as it is."""
-    return store.declare(rotation=cast("Rotation | None", rotation), reuse_grace=reuse_grace, dry_run=dry_run).as_dict()
+    return store.declare(
+        rotation=cast("Rotation | None", rotation),
+        reuse_grace=reuse_grace,
+        publishing=cast("Publishing | None", publishing),
+        dry_run=dry_run,
+    ).as_dict()
 
 
 @main.command()
 @click.option("--force", is_flag=True, help="Renew a token that is still fresh, and do not wait for a back-off.")
+@click.option("--min-valid", type=Seconds(0), help="Renew it if it has fewer seconds left than that.")
+@click.option("--dry-run", is_flag=True, help="Say whether the provider would be asked, and do not ask it.")
 @_verb
-def refresh(store: TokenStore, force: bool) -> dict[str, Any]:
+def refresh(store: TokenStore, *, force: bool, min_valid: float | None, dry_run: bool) -> dict[str, Any]:
     """Renew the access token at the provider, under the volume's lock."""
-    return store.refresh(force=force).as_dict()
+    return store.refresh(force=force, min_valid=min_valid, dry_run=dry_run).as_dict()
+
+
+@main.command()
+@_verb
+def rollback(store: TokenStore) -> dict[str, Any]:
+    """Go back to the newest earlier grant that the provider still accepts."""
+    return store.rollback().as_dict()
 
 
 @main.command()
@@ -231,4 +262,6 @@ def init_volume(store: TokenStore, *, uid: int, gid: int, mode: str, force: bool
         raise click.BadParameter(f"{mode!r} is not an octal mode", param_hint="--mode") from None
     if bits & ~0o770 or bits & 0o700 != 0o700:
         raise click.BadParameter(f"{mode} must let the owner in and nobody outside the group", param_hint="--mode")
-    return initialise(store.path.parent, uid=uid, gid=gid, mode=bits, force=force, dry_run=dry_run).as_dict()
+    return initialise(
+        store.path.parent, name=store.path.name, uid=uid, gid=gid, mode=bits, force=force, dry_run=dry_run
+    ).as_dict()

@@ -38,6 +38,8 @@ def _rows(value: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
         label = f"{prefix}{name}".replace("_", " ")
         if name == "conditions":
             rows += [(c["type"], f"{c['status']} ({c['reason']}) {c['message']}") for c in item]
+        elif name == "deadlines":
+            rows += [("deadline", f"{d['at']} {d['reason']}, {d['days_left']} days left: {d['remedy']}") for d in item]
         elif isinstance(item, dict):
             rows += _rows(item, f"{name} ")
         elif isinstance(item, list):

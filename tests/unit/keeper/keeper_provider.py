@@ -34,6 +34,7 @@ class Provider:
         self.script: deque[str] = deque()
         self.extra: dict[str, Any] = {}
         self.forms: list[dict[str, str]] = []
+        self.headers: list[dict[str, str]] = []
         self.exchanges = 0
         self.live: set[str] = set()
         self.spent: dict[str, float] = {}
@@ -122,6 +123,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         form = dict(urllib.parse.parse_qsl(body.decode()))
         provider.forms.append(form)
+        provider.headers.append(dict(self.headers))
         kind = provider.script.popleft() if provider.script else "ok"
         if provider.latency:
             time.sleep(provider.latency)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -174,23 +176,63 @@ def test_a_process_without_room_for_a_thread_has_asked_nobody(
     assert (caught.value.reason, caught.value.outcome_known) == ("NoThread", True)
 
 
-def test_a_signals_exception_waits_for_the_reply(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker's soft time limit raises in the midst of the wait; the reply is kept before it goes on."""
-    provider.latency = 0.3
+@pytest.mark.parametrize("signals", [1, 3])
+def test_a_signals_exception_waits_for_the_reply(provider: Provider, signals: int) -> None:
+    """Ctrl-C, or a worker's soft time limit, raises in the midst of the wait: the reply is kept before it goes on."""
+    provider.latency = 0.6
     kept: list[TokenReply] = []
-    join = threading.Thread.join
-    raised: list[bool] = []
+    left = [signals]
 
-    def interrupted(thread: threading.Thread, timeout: float | None = None) -> None:
-        if thread.name == "token-exchange" and not raised:
-            raised.append(True)
-            raise KeyboardInterrupt
-        join(thread, timeout)
+    def interrupt(*_: object) -> None:
+        left[0] -= 1
+        if left[0]:
+            signal.setitimer(signal.ITIMER_REAL, 0.1)
+        raise KeyboardInterrupt
 
-    monkeypatch.setattr(threading.Thread, "join", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        request_token(provider.token_uri, form_of(provider), on_reply=kept.append)
-    assert len(kept) == 1
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        with pytest.raises(KeyboardInterrupt):
+            request_token(provider.token_uri, form_of(provider), on_reply=kept.append)
+        assert (len(kept), left) == (1, [0])
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize(
+    ("client_id", "kind"), [("client", ClientRejected), ("grant", ReauthRequired), ("d", ReauthRequired)]
+)
+def test_an_error_is_understood_whatever_the_client_is_called(
+    provider: Provider, client_id: str, kind: type[Exception]
+) -> None:
+    form = {**form_of(provider), "client_id": client_id}
+    provider.client = (client_id, "another" if kind is ClientRejected else form["client_secret"])
+    provider.live.clear()
+    with pytest.raises(kind):
+        request_token(provider.token_uri, form)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        ("temporarily_unavailable", ProviderUnavailable), ("incorrect_client_credentials", ClientRejected),
+        ("bad_refresh_token", ReauthRequired), ("invalid_refresh_token", ReauthRequired),
+    ],
+)  # fmt: skip
+def test_an_error_that_comes_with_200_is_an_error(provider: Provider, error: str, kind: type[Exception]) -> None:
+    provider.extra = {"access_token": None, "error": error}
+    with pytest.raises(kind) as caught:
+        request_token(provider.token_uri, form_of(provider))
+    assert getattr(caught.value, "outcome_known", True)
+
+
+def test_a_netrc_is_nobodys_business(provider: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login u password canary\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
+    request_token(provider.token_uri, form_of(provider))
+    assert not any("authorization" in {name.lower() for name in headers} for headers in provider.headers)
 
 
 def test_every_success_of_http_is_a_reply(provider: Provider) -> None:
@@ -253,10 +295,11 @@ def test_odd_lifetimes(provider: Provider, said: Any, understood: float | None) 
 
 
 def test_revocation_is_confirmed_or_told_not_to_be(provider: Provider) -> None:
-    revoke_token(provider.revocation_uri, provider.grant().refresh_token)
+    client = {"client_id": "client", "client_secret": "secret"}
+    revoke_token(provider.revocation_uri, provider.grant().refresh_token, **client)
     provider.script.append("fault")
     with pytest.raises(ProviderUnavailable) as caught:
-        revoke_token(provider.token_uri, "canary")
+        revoke_token(provider.token_uri, "canary", **client)
     assert caught.value.reason == "RevocationRefused"
     assert "canary" not in str(caught.value)
 
@@ -265,5 +308,5 @@ def test_a_revocation_that_trickles_does_not_hold_the_lock(provider: Provider) -
     provider.script.append("trickle")
     begun = time.monotonic()
     with pytest.raises(ProviderUnavailable):
-        revoke_token(provider.token_uri, "x", deadline=0.3)
+        revoke_token(provider.token_uri, "x", client_id="c", client_secret="s", deadline=0.3)
     assert time.monotonic() - begun < 2

@@ -202,7 +202,7 @@ def test_the_app_goes_on_while_a_second_run_looks_inside(volume: Path, provider:
 
 def test_root_writes_for_the_app(volume: Path, provider: Provider) -> None:
     """``docker exec -u 0`` leaves no file that the app could not replace."""
-    initialise(volume, uid=1999, gid=1998, mode=0o700)
+    initialise(volume, name="token.json", uid=1999, gid=1998, mode=0o700)
     store = TokenStore(volume / "token.json")
     store.replace(provider.grant())
     store.refresh(force=True)
@@ -213,7 +213,7 @@ def test_what_is_no_directory_or_not_there(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for name, reason in (("file", "NotADirectory"), ("absent", "WrongOwner")):
         with pytest.raises(StorageError) as caught:
-            initialise(tmp_path / name, uid=1, gid=1, mode=0o700)
+            initialise(tmp_path / name, name="token.json", uid=1, gid=1, mode=0o700)
         assert caught.value.reason == reason
 
 

@@ -18,11 +18,11 @@ def test_a_declaration_changes_nothing_but_itself(store: TokenStore, provider: P
     store.replace(document)
     outcome = store.declare(rotation="yes", reuse_grace=30.0)
     assert (outcome.changed, outcome.generation) == (True, 1)
-    assert outcome.before == {"rotation": "unknown", "reuse_grace": 0.0}
-    assert outcome.after == {"rotation": "yes", "reuse_grace": 30.0}
+    assert outcome.before == {"rotation": "unknown", "reuse_grace": 0.0, "publishing": "unknown"}
+    assert outcome.after == {"rotation": "yes", "reuse_grace": 30.0, "publishing": "unknown"}
     assert (store.status().rotation, store.status().reuse_grace) == ("yes", 30.0)
     assert on_disk(path) == document
-    assert store.declare(reuse_grace=5.0).after == {"rotation": "yes", "reuse_grace": 5.0}
+    assert store.declare(reuse_grace=5.0).after == {"rotation": "yes", "reuse_grace": 5.0, "publishing": "unknown"}
 
 
 def test_the_same_declaration_and_a_dry_run_leave_every_file_alone(
@@ -42,7 +42,7 @@ def test_the_verb_tells_before_and_after(path: Path) -> None:
     assert ran.exit_code == 0, ran.output
     assert json.loads(ran.output) == {
         "changed": True,
-        "before": {"rotation": "unknown", "reuse_grace": 0.0},
-        "after": {"rotation": "yes", "reuse_grace": 20.0},
+        "before": {"rotation": "unknown", "reuse_grace": 0.0, "publishing": "unknown"},
+        "after": {"rotation": "yes", "reuse_grace": 20.0, "publishing": "unknown"},
         "generation": 0,
     }

@@ -33,7 +33,7 @@ from keeper_provider import Provider
 
 from token_keeper import TokenDocument, TokenStore, fingerprint
 from token_keeper.clock import Instant
-from token_keeper.errors import StorageError, TokenCorrupt, TokenMissing
+from token_keeper.errors import ReauthRequired, StorageError, TokenCorrupt, TokenMissing
 from token_keeper.state import Journal
 
 
@@ -577,3 +577,59 @@ def test_a_superseded_foreign_document_is_not_served(store: TokenStore, rotating
     path.write_text(renewed(old, "access-of-old-credentials").to_json())
     assert store.access_token() == store.read().token != "access-of-old-credentials"
     assert store.snapshot().generation == current.generation
+
+
+@pytest.mark.parametrize("way", ["clear", "revoke"])
+def test_what_was_taken_away_and_is_written_back_is_given_to_nobody(
+    store: TokenStore, provider: Provider, path: Path, way: str
+) -> None:
+    document = provider.grant()
+    store.replace(document)
+    assert store.access_token() == document.token
+    if way == "clear":
+        store.clear()
+    else:
+        store.revoke(provider.revocation_uri)
+    write_in_place(path, document)
+    status = store.status()
+    assert (status.healthy, status.document["settled"]) == (False, False)
+    for reader in (store, TokenStore(path)):
+        with pytest.raises(TokenMissing):
+            reader.access_token()
+    assert not path.exists()
+
+
+def test_an_app_that_asked_for_fewer_scopes_does_not_take_them_from_the_others(
+    store: TokenStore, provider: Provider, path: Path
+) -> None:
+    wide = dataclasses.replace(provider.grant(), scopes=("calendar", "drive"))
+    store.replace(wide)
+    write_in_place(path, dataclasses.replace(renewed(wide, "narrow"), scopes=("calendar",)))
+    assert TokenStore(path).access_token() == wide.token
+    assert on_disk(path) == wide
+    write_in_place(path, dataclasses.replace(renewed(wide, "unnamed"), scopes=()))
+    assert TokenStore(path).access_token() == "unnamed"
+    assert on_disk(path).scopes == wide.scopes
+
+
+def test_a_foreign_refresh_proves_that_the_grant_lives(store: TokenStore, provider: Provider, path: Path) -> None:
+    document = expired(provider.grant())
+    store.replace(document)
+    edit_state(path, dead_grant=document.grant_fingerprint, dead_reason="InvalidGrant")
+    write_in_place(path, renewed(document, "theirs"))
+    assert TokenStore(path).access_token() == "theirs"
+    assert state_of(path).dead_grant is None
+    assert store.refresh(force=True).exchanged
+
+
+def test_a_reauth_that_another_grant_needed_is_not_told_of_this_one(
+    store: TokenStore, provider: Provider, path: Path
+) -> None:
+    dead = expired(provider.grant())
+    store.replace(dead)
+    provider.live.clear()
+    with pytest.raises(ReauthRequired):
+        store.access_token()
+    write_in_place(path, provider.grant())
+    found = {condition["type"]: condition for condition in store.status().conditions}
+    assert (found["ReauthRequired"]["status"], store.status().healthy) == ("False", True)

@@ -72,10 +72,13 @@ def test_another_client_is_a_conflict(store: TokenStore, provider: Provider) -> 
     refused(store, dataclasses.replace(document, client_secret="other"), "DifferentGrant")
 
 
-def test_an_older_access_token_is_a_conflict(store: TokenStore, provider: Provider) -> None:
+def test_an_older_access_token_changes_nothing(store: TokenStore, provider: Provider, path: Path) -> None:
+    """A play that pushes the same document again, after the kit has renewed it, has nothing to do."""
     document = provider.grant()
     store.replace(document)
-    refused(store, renewed(document, "older", seconds=100), "OlderDocument")
+    outcome = store.replace(renewed(document, "older", seconds=100))
+    assert (outcome.changed, outcome.reason, outcome.generation) == (False, "NewerThere", 1)
+    assert on_disk(path) == document
 
 
 def test_a_newer_access_token_of_the_same_grant_replaces(store: TokenStore, provider: Provider) -> None:

@@ -230,7 +230,7 @@ def test_the_sweep_takes_temporary_files_and_no_reply(volume: Volume, directory:
     new = path.parent / ".token.json.pending.new"
     new.write_text("\n" * 10)
     volume.sweep(directory)
-    volume.sweep_pending(directory, keep=None)
+    volume.sweep_pending(directory)
     assert set(kept) | {new.name} <= set(names(path))
     assert not set(stale) & set(names(path))
     assert not old.exists()

@@ -1,0 +1,50 @@
+"""The way back: to an earlier grant that is still alive, never to a refresh token that was spent."""
+
+from __future__ import annotations
+
+from token_keeper.document import TokenDocument
+from token_keeper.errors import Conflict, ReauthRequired
+from token_keeper.fingerprint import fingerprint
+from token_keeper.ledger import Ledger
+from token_keeper.refresh import exchange
+
+
+def roll_back(ledger: Ledger, *, deadline: float) -> TokenDocument:
+    """Put the newest earlier grant in the document's place that the provider still accepts.
+
+    Whether a grant lives is known when it has been used, so each one is renewed by one exchange, and what the provider
+    answers becomes the document. Until then everything stays as it is; grants that turn out to be dead are forgotten.
+
+    Args:
+        ledger: holds the lock.
+        deadline: seconds for each exchange.
+
+    Raises:
+        Conflict: there is no earlier grant in the history.
+        ReauthRequired: there were some, and all of them are dead.
+        ProviderUnavailable: one could not be tried; nothing has changed.
+    """
+    state, document = ledger.state, ledger.document
+    current = fingerprint(document.refresh_token) if document is not None else None
+    entries = [
+        entry
+        for entry in ledger.history.entries()
+        # The history has the last refresh token of each grant: what was spent inside a grant is not among them.
+        if (document is None or entry.grant != state.grant) and fingerprint(entry.document.refresh_token) != current
+    ]
+    if not entries:
+        raise Conflict(
+            f"{ledger.volume.path} has no earlier grant in its history",
+            reason="NoEarlierGrant",
+            remedy="consent anew: run site.yml, or rotate_token.yml with mode=reconsent",
+        )
+    for entry in entries:
+        try:
+            return exchange(ledger, deadline=deadline, earlier=entry)
+        except ReauthRequired:
+            continue
+    raise ReauthRequired(
+        f"none of the {len(entries)} earlier grants of {ledger.volume.path} is alive any more",
+        reason="EarlierGrantsDead",
+        remedy="the document stays as it was; consent anew: run site.yml",
+    )
