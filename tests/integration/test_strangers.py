@@ -121,14 +121,11 @@ def test_teardown_needs_no_files_and_takes_no_network_or_image_of_another(broker
             named = ("--filter", "reference=tk-itest-gone-*", "--format", "{{.Repository}}:{{.Tag}}")
             assert docker("image", "ls", *named).split() == [others]
 
-            docker("rm", "--force", stranger)
             # an inner network alone, as after containers that were removed by hand
             labels = ("com.docker.compose.project=tk-itest-gone", "com.docker.compose.network=internal")
             docker("network", "create", *(f"--label={label}" for label in labels), "tk-itest-gone_internal")
-            absent = ({"name": "app_stack", "tasks_from": f"{part}.yml"} for part in ("absent", "absent_network"))
-            again = mine.playbook(attempts(tmp_path, *absent)).succeeded()
-            assert "refused" not in again.text
-            assert listed("network", mine.project) == []
+            mine.playbook(attempts(tmp_path, {"name": "app_stack", "tasks_from": "absent.yml"})).succeeded()
+            assert listed("network", mine.project) == [egress]
     finally:
         for arguments in (("rm", "--force", stranger), ("network", "rm", egress), ("rmi", own, others)):
             subprocess.run(["docker", *arguments], capture_output=True, check=False)
