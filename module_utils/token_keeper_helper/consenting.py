@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from token_keeper.consent import ClientSecrets, missing_scopes, obtain
@@ -20,6 +21,20 @@ from .engine_errors import no_volume
 from .failure import ModuleFailure
 from .helper import Helper
 from .outcome import Outcome
+from .turns import turn
+
+
+@dataclasses.dataclass(frozen=True)
+class Person:
+    """Whoever runs the play.
+
+    Attributes:
+        announce: shows a text.
+        folder: where the hosts of a run queue for the person, on the controller.
+    """
+
+    announce: Callable[[str], None]
+    folder: Path
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +109,7 @@ def settle(
     parameters: dict[str, Any],
     client_secrets: tuple[Any, str],
     helper: Helper,
-    announce: Callable[[str], None],
+    person: Person,
     *,
     check_mode: bool,
 ) -> dict[str, Any]:
@@ -104,7 +119,7 @@ def settle(
         parameters: the task's parameters.
         client_secrets: the client's JSON, as text or decoded, and where it came from.
         helper: reaches the volume.
-        announce: shows a text to the person who runs the play.
+        person: is asked to consent, if it has to be.
         check_mode: ask nobody and change nothing.
 
     Raises:
@@ -113,7 +128,7 @@ def settle(
     """
     try:
         request = Request.parse(parameters, *client_secrets)
-        return _bring_about(request, helper, announce, check_mode=check_mode).as_result()
+        return _bring_about(request, helper, person, check_mode=check_mode).as_result()
     except TokenKeeperError as error:
         if check_mode and error.reason == "ClientSecretsMissing":
             # a provider that this very play brings up has none to give before a real run
@@ -122,7 +137,7 @@ def settle(
         raise ModuleFailure(type(error).__name__, error.reason, error.message, error.remedy) from None
 
 
-def _bring_about(request: Request, helper: Helper, announce: Callable[[str], None], *, check_mode: bool) -> Outcome:
+def _bring_about(request: Request, helper: Helper, person: Person, *, check_mode: bool) -> Outcome:
     header = f"{helper.file} in volume {helper.volume}"
     status = _status(helper, check_mode=check_mode)
     if status is None:
@@ -147,7 +162,8 @@ def _bring_about(request: Request, helper: Helper, announce: Callable[[str], Non
         )
     if check_mode:
         return _would(Outcome(True, verdict.reason, header, current, request.expected, generation), verdict.because)
-    document = _ask(request, announce)
+    with turn(person.folder, lambda: person.announce("Consent for another host is under way; this one waits.")):
+        document = _ask(request, person.announce)
     reply = _push(request, helper, status, document)
     return Outcome(True, verdict.reason, header, reply["before"], reply["after"], reply["generation"])
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ansible.module_utils  # type: ignore[import-untyped]
+from ansible import constants
 from ansible.errors import AnsibleError  # type: ignore[import-untyped]
 from ansible.utils.display import Display  # type: ignore[import-untyped]
 
@@ -49,7 +50,8 @@ class ActionModule(HelperAction):
             parameters,
             self._client_secrets(parameters),
             helper,
-            Display().display,
+            # Ansible makes this folder for each run, and all hosts of it have the same
+            consenting.Person(Display().display, Path(constants.DEFAULT_LOCAL_TMP)),
             check_mode=self._task.check_mode,
         )
 

@@ -330,6 +330,20 @@ def test_make_stops_before_it_makes_an_environment(tmp_path: Path, docker: str |
     assert {entry.name for entry in checkout.iterdir()} == {"Makefile", "requirements", "scripts"}
 
 
+def test_an_engine_that_the_environment_names_is_not_replaced_by_another(
+    bootstrap: Bootstrap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent.sock")
+    refused = bootstrap.play("docker_host")
+    assert refused.code != 0
+    assert refused.changed == 0
+    assert "DOCKER_HOST names the engine at unix:///nonexistent.sock" in refused.text
+    looking = bootstrap.play("docker_host:require")
+    assert looking.code != 0
+    assert "no Docker Engine answers: Cannot connect to the Docker daemon at unix:///nonexistent.sock" in looking.text
+    assert "ansible-playbook playbooks/docker_host.yml" in looking.text
+
+
 # --- an engine that isn't running
 
 

@@ -115,6 +115,58 @@ def test_site_renews_a_token_that_ran_out_while_nobody_asked(deployment: Deploym
     assert deployment.playbook("site.yml").succeeded().changed == 0
 
 
+def test_a_document_of_stock_google_auth_is_taken_over_before_the_proof(deployment: Deployment) -> None:
+    before, counted = deployment.status(), deployment.exchanges()
+    foreign = """
+import google.auth.transport.requests as requests, google.oauth2.credentials as credentials, json
+kept = json.load(open("/app/tokens/token.json"))
+names = ("refresh_token", "token_uri", "client_id", "client_secret", "scopes")
+own = credentials.Credentials(kept["token"], **{name: kept[name] for name in names})
+own.refresh(requests.Request())
+open("/app/tokens/token.json", "w").write(own.to_json())
+"""
+    docker("exec", deployment.container("api"), "python", "-c", foreign)
+    written = deployment.status()
+    assert not written["document"]["settled"]
+    # the inputs of the images have changed meanwhile: the image that was deployed is the one to look with
+    updated = ("-e", "images_base_revision=never-built")
+    observed = deployment.playbook("playbooks/verify.yml", "-e", "mode=observe", *updated).succeeded()
+    after = deployment.status()
+    assert after["document"]["settled"]
+    assert after["generation"] == before["generation"] + 1
+    assert after["grant"] == before["grant"]
+    assert after["document"]["access_token_fingerprint"] == written["document"]["access_token_fingerprint"]
+    assert deployment.exchanges() == counted + 1  # the program's own
+    assert f"generation {after['generation']}" in observed.text
+    assert "level process" in observed.text
+
+
+def test_observing_says_why_a_token_that_ran_out_cannot_be_renewed(deployment: Deployment) -> None:
+    deployment.expire_token()
+    fault = {"endpoint": "token", "kind": "500", "count": 50}
+    requests.post(f"{deployment.sandbox}/admin/faults", json=fault, timeout=10).raise_for_status()
+    try:
+        with pytest.raises(AssertionError, match="Backend Error"):
+            docker("exec", deployment.container("api"), "token-keeper", "refresh")
+        refused = deployment.playbook("playbooks/verify.yml", "-e", "mode=observe")
+    finally:
+        requests.delete(f"{deployment.sandbox}/admin/faults", timeout=10).raise_for_status()
+        docker("exec", deployment.container("api"), "token-keeper", "refresh", "--force")
+    assert refused.code != 0
+    assert refused.changed == 0
+    assert f"The token in volume {deployment.volume} on demo has run out, and renewing it failed" in refused.text
+    assert "The last attempt: Status500, http://sandbox:9400/token answered 500" in refused.text
+
+
+def test_where_the_proof_cannot_be_recorded_nothing_is_exchanged(deployment: Deployment) -> None:
+    counted = deployment.exchanges()
+    nowhere = "refresh_health_project_dir=/nonexistent"
+    refused = deployment.playbook("playbooks/verify.yml", "-e", nowhere)
+    assert refused.code != 0
+    assert "/nonexistent on demo, where the proof is recorded, is not a folder" in refused.text
+    assert deployment.exchanges() == counted
+
+
 def test_a_consumer_that_lags_is_named(deployment: Deployment) -> None:
     laggard = deployment.container("celery", 2)
     docker("pause", laggard)
@@ -206,15 +258,24 @@ def test_the_first_task_says_which_inventory_runs() -> None:
     assert "PRODUCTION" in production
 
 
-def test_the_example_inventory_is_sound() -> None:
+def test_the_example_inventory_is_sound(tmp_path: Path) -> None:
     listed = run([str(BIN / "ansible-inventory"), "-i", "inventory/example", "--list"]).succeeded()
     hosts = ["assistant-1.example.com", "assistant-2.example.com"]
     assert json.loads(listed.output)["docker_hosts"]["hosts"] == hosts
+
+    # as it is told to be made: the client's file beside it is no inventory, and nothing complains of it
+    copy = tmp_path / "production"
+    shutil.copytree(ROOT / "inventory/example", copy)
+    for name in ("client_secret.vault.json", "client_secret_630.apps.googleusercontent.com.json"):
+        (copy / name).write_text('{"installed": {"client_id": "id"}}')
+    beside = run([str(BIN / "ansible-inventory"), "-i", str(copy), "--list"]).succeeded()
+    assert json.loads(beside.output)["docker_hosts"]["hosts"] == hosts  # a warning would stand before it
+
     for playbook in ("site.yml", "rotate_token.yml", "playbooks/verify.yml", "playbooks/teardown.yml"):
         run([PLAYBOOK, "-i", "inventory/example", "--syntax-check", playbook]).succeeded()
 
 
-def test_teardown_keeps_the_token_and_site_goes_on_with_it(deployment: Deployment) -> None:
+def test_teardown_keeps_the_token_and_site_goes_on_with_it(deployment: Deployment, tmp_path: Path) -> None:
     before, consents = deployment.status(), deployment.counters()["exchanges"]["authorization_code"]
     first = deployment.playbook("playbooks/teardown.yml").succeeded()
     again = deployment.playbook("playbooks/teardown.yml").succeeded()
@@ -223,7 +284,11 @@ def test_teardown_keeps_the_token_and_site_goes_on_with_it(deployment: Deploymen
     assert sorted(traces(deployment.project).split()) == [f"{deployment.project}-sandbox_data", deployment.volume]
     assert not deployment.project_dir.exists()
 
-    deployment.playbook("site.yml").succeeded()
+    # by another name of the engine's socket; a task that didn't take it would find no engine at all
+    engine = tmp_path / "engine.sock"
+    engine.symlink_to("/var/run/docker.sock")
+    named = ("-e", f"docker_host_socket={engine}")
+    deployment.playbook("site.yml", *named, DOCKER_HOST="unix:///nonexistent.sock").succeeded()
     after = deployment.status()
     assert after["grant"] == before["grant"]
     assert after["generation"] > before["generation"]

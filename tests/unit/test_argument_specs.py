@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -76,3 +77,35 @@ def test_a_difference_is_named(tmp_path: Path, spec: dict[str, object], defaults
     )
     (role / "defaults/main.yml").write_text(f"---\n{defaults}")
     assert any(complaint in found for found in role_readme.Role.read(role).complaints())
+
+
+def booleans() -> set[str]:
+    found = {"sandbox_enabled", "teardown_images", "teardown_volume"}
+    for role in ROLES:
+        for entry in yaml.safe_load((role / "meta/argument_specs.yml").read_text())["argument_specs"].values():
+            found |= {name for name, option in entry.get("options", {}).items() if option.get("type") == "bool"}
+    return found
+
+
+def undecided(path: Path, name: str) -> list[str]:
+    """Return the lines in which a boolean decides without being converted."""
+    handed_over = re.compile(rf'\s*\w+: "{{{{ {name} }}}}"')  # to a module, which converts it
+    used = re.compile(rf"(?<![\w./-]){name}(?![\w=:]| is )(?!['\]]*( \| default\(false\))? \| bool\b)")
+    lines = [line for line in path.read_text().splitlines() if not line.lstrip().startswith("#")]
+    return [line.strip() for line in lines if used.search(line) and not handed_over.fullmatch(line)]
+
+
+def test_a_boolean_is_converted_where_it_decides() -> None:
+    # -e name=false brings a text, which is true; a role's argument specification checks it and converts nothing
+    names = booleans()
+    sources = [
+        path for path in (*ROOT.glob("playbooks/*.yml"), *ROOT.glob("roles/*/*/*")) if path.suffix in (".yml", ".j2")
+    ]
+    found = {
+        f"{path.relative_to(ROOT)}: {line}"
+        for path in sources
+        if path.parent.name != "meta"
+        for name in names
+        for line in undecided(path, name)
+    }
+    assert found == set()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -50,7 +52,9 @@ PUSHED = {"changed": True, "reason": "Created", "before": None, "after": documen
 
 def settle(docker: Docker, secrets: object = CLIENT, *, check_mode: bool = False, **options: Any) -> dict[str, Any]:
     parameters = {**OPTIONS, **options}
-    return consenting.settle(parameters, (secrets, "the test"), docker.helper, lambda text: None, check_mode=check_mode)
+    with tempfile.TemporaryDirectory() as folder:
+        person = consenting.Person(lambda text: None, Path(folder))
+        return consenting.settle(parameters, (secrets, "the test"), docker.helper, person, check_mode=check_mode)
 
 
 @pytest.fixture
