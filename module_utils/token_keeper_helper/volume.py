@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from . import rendering
 from .engine import Engine
@@ -12,9 +12,6 @@ from .engine_errors import no_volume
 from .failure import ModuleFailure
 from .helper import Helper, Outward
 from .outcome import Outcome
-
-_REFRESH_WINDOW: Final = 225
-"""Seconds before its end from which a token is renewed without force; the store's own window."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -205,18 +202,8 @@ def refreshed(helper: Helper, outward: Outward, *, force: bool, check_mode: bool
 
 
 def _would_refresh(helper: Helper, *, force: bool) -> Outcome:
-    status = helper.run("status")
-    document = status["document"]
-    if document["state"] != "sound":
-        missing = document["state"] == "missing"
-        raise ModuleFailure(
-            "TokenMissing" if missing else "TokenCorrupt",
-            str(document.get("reason", "")),
-            f"volume {helper.volume}: {document.get('message', 'there is no token document')}",
-            "obtain a token first, with the role oauth_token",
-        )
-    left = document.get("expires_in")
-    stale = force or left is None or left < _REFRESH_WINDOW
+    reply = helper.run("refresh", "--dry-run", *(["--force"] if force else []))
+    document, stale = reply["before"], reply["exchanged"]
     after = {**document, "access_token_fingerprint": None, "expiry": None, "fingerprint": None} if stale else document
     return Outcome(
         stale,
@@ -224,8 +211,8 @@ def _would_refresh(helper: Helper, *, force: bool) -> Outcome:
         _header(helper),
         document,
         after,
-        status["generation"],
-        more={"exchanged": stale, "exchanges": status["exchanges"]},
+        reply["generation"],
+        more={"exchanged": stale, "exchanges": reply["exchanges"]},
     )
 
 

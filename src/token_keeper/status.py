@@ -31,7 +31,7 @@ class Status:
         grant: name of the current grant.
         conditions: Ready, Refreshing and ReauthRequired, as far as they were ever set.
         deadlines: when the grant will die by itself, the first date first (:mod:`token_keeper.deadlines`).
-        healthy: whether consumers can work: a sound document whose token is valid or can be renewed.
+        healthy: whether consumers can work: a sound document whose token is valid, or renewed by the next who asks.
     """
 
     path: str
@@ -104,7 +104,7 @@ def look(volume: Volume) -> Status:
         grant_expiry=timestamp(state.grant_expiry) if state.grant_expiry else None,
         conditions=list(conditions.values()),
         deadlines=[deadline.as_dict() for deadline in deadlines_of(state, sound)] if sound is not None else [],
-        healthy=sound is not None and not dead and not taken_away,
+        healthy=sound is not None and not dead and not taken_away and (usable or state.failures == 0),
     )
 
 
