@@ -23,7 +23,7 @@ from token_keeper.volume import Volume
 if TYPE_CHECKING:
     from token_keeper.credentials import StoreCredentials
     from token_keeper.report import ClearOutcome, PolicyOutcome, RefreshOutcome, ReplaceOutcome
-    from token_keeper.state import Publishing, Rotation
+    from token_keeper.state import Publishing, Rotation, State
     from token_keeper.status import Status
     from token_keeper.writer import Writer
 
@@ -135,6 +135,14 @@ class TokenStore:
         """Return the document with the generation it belongs to; cheap enough to be called many times a second."""
         reading = self._reader.load()
         return Snapshot(reading.document, self._reader.generation(reading), fingerprint(reading.token or ""))
+
+    def seconds_left(self) -> float:
+        """Return the seconds of life that the access token has left, by what this host has seen; negative if none."""
+        return self._reader.left()
+
+    def state(self) -> State | None:
+        """Return what is known of the document besides its text; ``None`` where nothing can be trusted."""
+        return self._reader.state()
 
     def status(self) -> Status:
         """Look at the volume without changing anything."""

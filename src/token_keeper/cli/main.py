@@ -247,6 +247,19 @@ def clear(store: TokenStore, reason: str, dry_run: bool) -> dict[str, Any]:
     return store.clear(reason, dry_run=dry_run).as_dict()
 
 
+@main.command()
+@click.option("--listen", default="0.0.0.0:9401", show_default=True, help="Where /healthz, /readyz and /metrics are.")
+@click.pass_obj
+def keep(store: TokenStore, listen: str) -> None:
+    """Keep the token fresh until SIGTERM: renew it ahead of every consumer, and tell how it is."""
+    from token_keeper.cli.keep import keep_running  # noqa: PLC0415 - the other verbs start faster without it
+
+    try:
+        keep_running(store, listen)
+    except TokenKeeperError as error:
+        fail(error, as_json=False)
+
+
 @main.command("init-volume")
 @click.option("--uid", type=click.IntRange(0), required=True, help="User that every consumer runs as.")
 @click.option("--gid", type=click.IntRange(0), required=True, help="Group of the same.")

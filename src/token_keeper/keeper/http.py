@@ -1,0 +1,107 @@
+"""The keeper's small web server: ``/healthz``, ``/readyz``, ``/metrics``; no request changes anything."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import socket
+import threading
+from collections.abc import Callable
+from typing import Any, Final
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+
+from token_keeper.errors import TokenKeeperError
+
+_TIMEOUT: Final = 10.0
+
+Answer = Callable[[], tuple[bool, dict[str, Any]]]
+"""Tells whether something is well, and why (a JSON object without secrets)."""
+
+
+class Server:
+    """Serves until it is closed; a context manager.
+
+    Args:
+        host: address to listen on.
+        port: port; 0 takes a free one.
+        healthy: whether the process does its work.
+        ready: whether consumers can work.
+        registry: the metrics.
+
+    Raises:
+        TokenKeeperError: the address can't be had.
+    """
+
+    def __init__(self, host: str, port: int, *, healthy: Answer, ready: Answer, registry: CollectorRegistry) -> None:
+        handler = type("Handler", (_Handler,), {"healthy": staticmethod(healthy), "ready": staticmethod(ready)})
+        handler.registry = registry  # type: ignore[attr-defined]
+        server = type("Ipv6Server", (_ThreadingServer,), {"address_family": socket.AF_INET6})
+        try:
+            self._server = (server if ":" in host else _ThreadingServer)((host, port), handler)
+        except (OSError, OverflowError) as error:
+            raise TokenKeeperError(
+                f"cannot listen on {host}:{port}: {error}",
+                reason="CannotListen",
+                remedy="choose another address with --listen",
+            ) from error
+        self.port: int = self._server.server_address[1]
+        self._thread = threading.Thread(target=self._server.serve_forever, name="keeper-http", daemon=True)
+
+    def __enter__(self) -> Server:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class _ThreadingServer(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing: clients hang up as they like."""
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    healthy: Answer
+    ready: Answer
+    registry: CollectorRegistry
+    timeout = _TIMEOUT  # who connects and says nothing does not keep a thread for ever
+    server_version = "token-keeper"
+    sys_version = ""
+
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        if path == "/metrics":
+            encode, content_type = choose_encoder(self.headers.get("Accept", ""))
+            self._answer(200, encode(self.registry), content_type)
+        elif path in {"/healthz", "/readyz"}:
+            self._judge(self.healthy if path == "/healthz" else self.ready)
+        else:
+            self._answer(404, b"/healthz, /readyz, /metrics\n", "text/plain; charset=utf-8")
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def _judge(self, ask: Answer) -> None:
+        try:
+            well, facts = ask()
+        except TokenKeeperError as error:
+            well, facts = False, {"error": error.as_dict()}
+        self._answer(200 if well else 503, (json.dumps(facts, sort_keys=True) + "\n").encode(), "application/json")
+
+    def _answer(self, status: int, body: bytes, content_type: str) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Cache-Control", "no-store")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it
+        """Say nothing: probes come every few seconds."""
