@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from token_keeper.errors import Conflict, StorageError
+from token_keeper.filesystem import filesystem_of, is_shared
 
 _MARKER: Final = ".token-keeper"
 _OURS: Final = re.compile(r"\.json(\.|$)|^lost\+found$")
@@ -52,7 +53,7 @@ def initialise(
 
     Raises:
         Conflict: the volume was never ours and holds other things, such as somebody's database.
-        StorageError: not permitted, or not a directory.
+        StorageError: not permitted, not a directory, or on a file system that other hosts share.
     """
     try:
         status = directory.stat()
@@ -61,6 +62,13 @@ def initialise(
                 f"{directory} is a file, not a directory",
                 reason="NotADirectory",
                 remedy="mount the volume's directory (token_data:/app/tokens), never the file alone",
+            )
+        kind = filesystem_of(directory)
+        if kind is not None and is_shared(kind) and not force:
+            raise StorageError(
+                f"{directory} is on {kind}, where the lock does not hold between hosts or not at all",
+                reason="SharedFileSystem",
+                remedy="use a named volume of the local driver; --force takes it all the same, at the token's risk",
             )
         before = {"uid": status.st_uid, "gid": status.st_gid, "mode": f"{stat.S_IMODE(status.st_mode):04o}"}
         after = {"uid": uid, "gid": gid, "mode": f"{mode:04o}"}

@@ -13,6 +13,7 @@ from token_keeper import report
 from token_keeper.deadlines import deadlines_of
 from token_keeper.document import TokenDocument
 from token_keeper.errors import StorageError, TokenCorrupt
+from token_keeper.filesystem import filesystem_of
 from token_keeper.fingerprint import fingerprint
 from token_keeper.state import MAX_BYTES as STATE_MAX_BYTES
 from token_keeper.state import State, timestamp
@@ -157,20 +158,8 @@ def _directory(volume: Volume) -> dict[str, Any]:
         "mode": f"{stat.S_IMODE(status.st_mode):04o}",
         "writable": os.access(volume.directory, os.W_OK | os.X_OK),
         "readable": os.access(volume.directory, os.R_OK | os.X_OK),
-        "filesystem": _filesystem(volume),
+        "filesystem": filesystem_of(volume.directory),
     }
-
-
-def _filesystem(volume: Volume) -> str | None:
-    """Name the file system that the directory is on, from the kernel's mount table."""
-    device = volume.directory.stat().st_dev
-    wanted = f"{os.major(device)}:{os.minor(device)}"
-    with contextlib.suppress(OSError, ValueError), open("/proc/self/mountinfo", encoding="utf-8") as table:
-        for line in table:
-            fields = line.split()
-            if fields[2] == wanted:
-                return fields[fields.index("-") + 1]
-    return None
 
 
 def _state(volume: Volume) -> State | None:

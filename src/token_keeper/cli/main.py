@@ -248,6 +248,20 @@ def clear(store: TokenStore, reason: str, dry_run: bool) -> dict[str, Any]:
 
 
 @main.command()
+@click.option("--hold", type=Seconds(0), help="Hold the lock for so many seconds, to see that others are kept out.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@click.pass_obj
+def doctor(store: TokenStore, hold: float | None, as_json: bool) -> None:
+    """Say what is wrong with the volume and what to do; changes nothing, and exits 10 where something is."""
+    from token_keeper.cli.doctor import diagnose  # noqa: PLC0415 - the other verbs start faster without it
+
+    try:
+        diagnose(store.path, hold=hold, as_json=as_json)
+    except TokenKeeperError as error:
+        fail(error, as_json=as_json)
+
+
+@main.command()
 @click.option("--listen", default="0.0.0.0:9401", show_default=True, help="Where /healthz, /readyz and /metrics are.")
 @click.pass_obj
 def keep(store: TokenStore, listen: str) -> None:
