@@ -15,6 +15,15 @@ def token_blueprint(provider: Provider, server: SandboxAuthorizationServer) -> B
     """Return the endpoints."""
     blueprint = Blueprint("token", __name__)
 
+    @blueprint.before_request
+    def refuse_what_is_no_authorization() -> tuple[Response, int] | None:
+        # RFC 6749 section 5.2: a client that tried to authenticate by the header gets a 401. Authlib takes the header
+        # for well formed.
+        header = request.headers.get("Authorization")
+        if header is not None and (len(header.split(None, 1)) < 2 or request.authorization is None):
+            return jsonify(error="invalid_client", error_description="The Authorization header is malformed"), 401
+        return None
+
     @blueprint.post("/token")
     @guarded(provider, "token")
     def token() -> Response:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sandbox_parts import CALENDAR, InProcess, pkce, refusal
 
@@ -197,6 +197,10 @@ def test_metadata(inside: InProcess) -> None:
     ),
     st.text(st.characters(min_codepoint=32, max_codepoint=255), max_size=30),
 )  # fmt: skip
+@example({}, " ")
+@example({}, "Basic")
+@example({}, "Basic /w==")
+@example({}, "Basic x")
 def test_no_request_breaks_the_token_endpoints(inside: InProcess, form: dict, authorization: str) -> None:
     headers = {"Authorization": authorization} if authorization else {}
     for path in ("/token", "/revoke"):
