@@ -58,7 +58,12 @@ engine-stop: $(VENV)/.controller.stamp ## Stop the engine, if the demo has start
 
 .PHONY: test
 test: $(VENV)/.dev.stamp ## All of the below; starts an engine if none answers, and stops that again
-	scripts/with_engine.sh $(MAKE) --no-print-directory lint types molecule pytest
+	scripts/with_engine.sh $(MAKE) --no-print-directory checks pytest
+
+# On two cores at once: neither the linters nor Ansible use more than one
+.PHONY: checks
+checks:
+	$(MAKE) --no-print-directory -j2 --output-sync=line lint types molecule
 
 .PHONY: lint
 lint: $(VENV)/.dev.stamp ## ruff, yamllint, ansible-lint (production profile)
