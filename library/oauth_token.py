@@ -9,7 +9,8 @@ module: oauth_token
 short_description: Obtain an OAuth 2.0 token by consent, and put it into a token volume
 description:
   - Makes sure that a Docker volume holds a token document of this client, for these scopes, with a living grant.
-  - If it does, nothing happens; the provider is not asked. If it does not, a person consents in a browser on the
+  - If it does, nothing happens; the provider is not asked. If it does not, what earlier writers left is settled first,
+    which may bring back a document that fits. Only then a person consents in a browser on the
     controller (authorization code with PKCE and a loopback redirect), and the answer goes into the volume at once.
   - The volume is looked at through the connection of the task, as M(token_volume) does. The document travels from the
     controller's memory to a helper's stdin. It is never an argument of a module, and never in a result, log or file.
@@ -154,7 +155,7 @@ seealso:
   - module: token_volume_info
 notes:
   - A change that somebody makes to the volume while a person consents is not overwritten; the task fails with
-    V(Conflict).
+    V(Conflict). A renewal of the grant that is about to be replaced is no such change.
 """
 
 EXAMPLES = r"""
@@ -189,8 +190,9 @@ EXAMPLES = r"""
 RETURN = r"""
 reason:
   description: >-
-    C(Unchanged), C(PolicyChanged) if only O(rotation) or O(reuse_grace) were another, or why consent was needed, as
-    one word (C(NoSoundDocument), C(ClientChanged), C(ScopesMissing),
+    C(Unchanged), C(PolicyChanged) if only O(rotation) or O(reuse_grace) were another, C(Mended) if an earlier sound
+    document was put back in place of what a foreign hand or a writer that died had left, or why consent was needed,
+    as one word (C(NoSoundDocument), C(ClientChanged), C(ScopesMissing),
     C(EndpointChanged), C(AccountChanged), C(ReauthRequired), C(ReconsentAsked); in check mode also C(VolumeMissing),
     C(ImageMissing) and C(ClientSecretsMissing)).
   returned: success

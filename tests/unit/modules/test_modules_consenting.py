@@ -98,8 +98,9 @@ def test_the_answer_goes_to_the_helper_on_stdin_with_its_remaining_life(
 
 def test_a_volume_that_changed_during_the_consent_is_left_alone(docker: Docker, person: list[dict[str, Any]]) -> None:
     docker.has_volume()
-    seen, now = status(3), status(4, document=document(fingerprint="0" * 16))
-    docker.on("status", answers=[said(seen), said(now)])
+    docker.on("policy", answers=[said({})])
+    seen, now = status(3), status(4, document=document(fingerprint="0" * 16), grant="g2")
+    docker.on("status", answers=[said(seen), said(seen), said(now)])
     docker.on("push", answers=[error("Conflict", "GenerationChanged", 11)])
     with pytest.raises(ModuleFailure) as caught:
         settle(docker)
@@ -109,7 +110,8 @@ def test_a_volume_that_changed_during_the_consent_is_left_alone(docker: Docker, 
 
 def test_the_same_document_with_another_number_is_replaced(docker: Docker, person: list[dict[str, Any]]) -> None:
     docker.has_volume()
-    docker.on("status", answers=[said(status(3)), said(status(4))])
+    docker.on("policy", answers=[said({})])
+    docker.on("status", answers=[said(status(3)), said(status(3)), said(status(4))])
     docker.on("push", answers=[error("Conflict", "GenerationChanged", 11), said(PUSHED)])
     assert settle(docker)["changed"]
     assert [verb.split()[1] for verb in docker.verbs() if verb.startswith("push")] == ["--expect=3", "--expect=4"]
