@@ -105,6 +105,22 @@ options:
   consumer_token_uri:
     description: Token endpoint that is written into the document, if the consumers reach it by another address.
     type: str
+  issuer:
+    description: >-
+      The provider's issuer identifier (RFC 8414). An answer that names another one (RFC 9207) is refused. By default
+      the client's own, else Google's for Google; for others nothing is compared.
+    type: str
+  extra_params:
+    description:
+      - Further parameters of the authorization request, by name, as the provider's documentation asks for them, such
+        as C(audience) or C(token_access_type). Values are texts, numbers or booleans.
+      - They may replace C(access_type=offline) and C(prompt=consent), which are sent by default; an empty value leaves
+        such a parameter out, for a provider that refuses it.
+      - What the consent sets itself is refused, such as C(client_id), C(scope), C(state), C(redirect_uri) and
+        C(code_challenge).
+      - They are in the address that is shown, so they are not for secrets.
+    type: dict
+    default: {}
   redirect_port:
     description: Port of the redirect on 127.0.0.1 of the controller; V(0) takes a free one.
     type: int
@@ -154,6 +170,8 @@ seealso:
   - module: token_volume
   - module: token_volume_info
 notes:
+  - The client's secret goes to the token endpoint in the request's body (C(client_secret_post)). A provider that takes
+    nothing but HTTP Basic authentication of the client is not supported, nor is a public client without a secret.
   - A change that somebody makes to the volume while a person consents is not overwritten; the task fails with
     V(Conflict). A renewal of the grant that is about to be replaced is no such change.
 """
@@ -175,6 +193,9 @@ EXAMPLES = r"""
     auth_uri: https://login.example.com/oauth2/authorize
     token_uri: https://login.example.com/oauth2/token
     scopes: [calendar.write]
+    issuer: https://login.example.com
+    extra_params:
+      audience: https://calendar.example.com
     rotation: "yes"
     reuse_grace: 30
 

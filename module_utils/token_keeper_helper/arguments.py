@@ -83,6 +83,8 @@ OAUTH_TOKEN: Final[ArgumentSpec] = {
     "auth_uri": {"type": "str"},
     "token_uri": {"type": "str", "no_log": False},
     "consumer_token_uri": {"type": "str", "no_log": False},
+    "issuer": {"type": "str"},
+    "extra_params": {"type": "dict", "default": {}},
     "redirect_port": {"type": "int", "default": 0},
     "timeout": {"type": "float", "default": 300.0},
     "browser": {"type": "str"},

@@ -13,6 +13,7 @@ from typing import Any
 
 from token_keeper.consent import ClientSecrets, missing_scopes, obtain
 from token_keeper.consent.endpoint import Endpoints
+from token_keeper.consent.request import checked_parameters
 from token_keeper.document import TokenDocument
 from token_keeper.errors import ConsentError, TokenKeeperError
 
@@ -45,6 +46,7 @@ class Request:
     endpoints: Endpoints
     scopes: tuple[str, ...]
     account: str | None
+    extra_params: dict[str, str | None]
     parameters: dict[str, Any]
 
     @classmethod
@@ -57,7 +59,7 @@ class Request:
             where: where it came from, for a message.
 
         Raises:
-            ConsentError: client secrets, scopes or endpoints can't be used.
+            ConsentError: client secrets, scopes, endpoints or extra parameters can't be used.
         """
         client = ClientSecrets.parse(client_secrets, where)
         endpoints = Endpoints.choose(
@@ -65,6 +67,7 @@ class Request:
             auth_uri=parameters["auth_uri"],
             token_uri=parameters["token_uri"],
             document_token_uri=parameters["consumer_token_uri"],
+            issuer=parameters["issuer"],
             allow_http=parameters["allow_http"],
         )
         scopes = tuple(scope for scope in parameters["scopes"] if scope)
@@ -74,7 +77,8 @@ class Request:
                 reason="ScopesInvalid",
                 remedy="give a list, such as [https://www.googleapis.com/auth/calendar]",
             )
-        return cls(client, endpoints, scopes, parameters["account"], parameters)
+        extra_params = checked_parameters(parameters["extra_params"] or {})
+        return cls(client, endpoints, scopes, parameters["account"], extra_params, parameters)
 
     @property
     def wanted(self) -> grant.Wanted:
@@ -261,11 +265,13 @@ def _ask(request: Request, announce: Callable[[str], None]) -> TokenDocument:
             auth_uri=request.endpoints.auth_uri,
             token_uri=request.endpoints.token_uri,
             document_token_uri=request.endpoints.document_token_uri,
+            issuer=request.endpoints.issuer,
             redirect_port=parameters["redirect_port"],
             timeout=parameters["timeout"],
             browser=parameters["browser"],
             login_hint=request.account,
             allow_http=parameters["allow_http"],
+            extra_params=request.extra_params,
         )
     except TokenKeeperError:
         raise

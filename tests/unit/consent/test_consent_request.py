@@ -80,12 +80,18 @@ OURS = ["client_id", "client_secret", "state", "redirect_uri", "code_challenge",
 
 
 def test_extra_parameters_are_texts_numbers_and_truth_values(client: ClientSecrets) -> None:
-    extra = {"audience": "https://api.example", "max_age": 0, "include_granted_scopes": True, "prompt": None}
+    extra = {
+        "audience": "https://api.example",
+        "max_age": 0,
+        "include_granted_scopes": True,
+        "prompt": None,
+        "access_type": "",
+    }
     asked = parameters(create(client, extra_params=extra))
 
     assert (asked["audience"], asked["max_age"]) == (["https://api.example"], ["0"])
     assert asked["include_granted_scopes"] == ["true"]
-    assert "prompt" not in asked
+    assert not {"prompt", "access_type"} & asked.keys()
 
 
 @pytest.mark.parametrize("extra", [{"a": ["x"]}, {"a": {"b": "c"}}, {"": "x"}, {7: "x"}])
