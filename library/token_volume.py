@@ -124,8 +124,8 @@ options:
     description:
       - Variables for the helper that asks the provider, such as C(HTTPS_PROXY) and C(NO_PROXY), for
         O(state=refreshed). Values are texts; numbers need quotes.
-      - They are on a command line and in Ansible's output, so they are not for secrets. An address with a password in
-        it is refused.
+      - They are on a command line and in Ansible's output, so they are not for secrets. An address with anything
+        before an C(@) is refused.
       - Not the task keyword of this name, which is for the C(docker) command itself.
     type: dict
     default: {}
