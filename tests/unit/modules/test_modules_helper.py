@@ -142,14 +142,14 @@ def test_the_engine_is_named_before_the_docker_command(docker: Docker) -> None:
 
 
 def test_an_error_of_the_helper_keeps_its_type_reason_and_remedy(docker: Docker) -> None:
-    docker.on("run", answers=[error("Conflict", "OlderDocument", 11)])
+    docker.on("run", answers=[error("Conflict", "DifferentGrant", 11)])
     with pytest.raises(ModuleFailure) as caught:
         docker.helper.run("push", stdin=b"{}")
     assert caught.value.as_result() == {
         "msg": "volume tokens: what happened (what to do)",
         "error": {
             "type": "Conflict",
-            "reason": "OlderDocument",
+            "reason": "DifferentGrant",
             "message": "volume tokens: what happened",
             "remedy": "what to do",
         },
