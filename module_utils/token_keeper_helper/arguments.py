@@ -176,7 +176,7 @@ def check_names(parameters: Mapping[str, Any]) -> None:
     if not _MODE.fullmatch(mode):
         raise usage(
             f"mode {mode!r} is not one for a token volume",
-            'let the owner in and nobody outside the group, in quotes, such as "0700" or "0750"',
+            'let the owner in and nobody outside the group, in quotes, such as "0700"',
         )
 
 
