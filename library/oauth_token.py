@@ -9,7 +9,8 @@ module: oauth_token
 short_description: Obtain an OAuth 2.0 token by consent, and put it into a token volume
 description:
   - Makes sure that a Docker volume holds a token document of this client, for these scopes, with a living grant.
-  - If it does, nothing happens; the provider is not asked. If it does not, a person consents in a browser on the
+  - If it does, nothing happens; the provider is not asked. If it does not, what earlier writers left is settled first,
+    which may bring back a document that fits. Only then a person consents in a browser on the
     controller (authorization code with PKCE and a loopback redirect), and the answer goes into the volume at once.
   - The volume is looked at through the connection of the task, as M(token_volume) does. The document travels from the
     controller's memory to a helper's stdin. It is never an argument of a module, and never in a result, log or file.
@@ -104,6 +105,22 @@ options:
   consumer_token_uri:
     description: Token endpoint that is written into the document, if the consumers reach it by another address.
     type: str
+  issuer:
+    description: >-
+      The provider's issuer identifier (RFC 8414). An answer that names another one (RFC 9207) is refused. By default
+      the client's own, else Google's for Google; for others nothing is compared.
+    type: str
+  extra_params:
+    description:
+      - Further parameters of the authorization request, by name, as the provider's documentation asks for them, such
+        as C(audience) or C(token_access_type). Values are texts, numbers or booleans.
+      - They may replace C(access_type=offline) and C(prompt=consent), which are sent by default; an empty value leaves
+        such a parameter out, for a provider that refuses it.
+      - What the consent sets itself is refused, such as C(client_id), C(scope), C(state), C(redirect_uri) and
+        C(code_challenge).
+      - They are in the address that is shown, so they are not for secrets.
+    type: dict
+    default: {}
   redirect_port:
     description: Port of the redirect on 127.0.0.1 of the controller; V(0) takes a free one.
     type: int
@@ -153,8 +170,10 @@ seealso:
   - module: token_volume
   - module: token_volume_info
 notes:
+  - The client's secret goes to the token endpoint in the request's body (C(client_secret_post)). A provider that takes
+    nothing but HTTP Basic authentication of the client is not supported, nor is a public client without a secret.
   - A change that somebody makes to the volume while a person consents is not overwritten; the task fails with
-    V(Conflict).
+    V(Conflict). A renewal of the grant that is about to be replaced is no such change.
 """
 
 EXAMPLES = r"""
@@ -174,6 +193,9 @@ EXAMPLES = r"""
     auth_uri: https://login.example.com/oauth2/authorize
     token_uri: https://login.example.com/oauth2/token
     scopes: [calendar.write]
+    issuer: https://login.example.com
+    extra_params:
+      audience: https://calendar.example.com
     rotation: "yes"
     reuse_grace: 30
 
@@ -189,8 +211,9 @@ EXAMPLES = r"""
 RETURN = r"""
 reason:
   description: >-
-    C(Unchanged), C(PolicyChanged) if only O(rotation) or O(reuse_grace) were another, or why consent was needed, as
-    one word (C(NoSoundDocument), C(ClientChanged), C(ScopesMissing),
+    C(Unchanged), C(PolicyChanged) if only O(rotation) or O(reuse_grace) were another, C(Mended) if an earlier sound
+    document was put back in place of what a foreign hand or a writer that died had left, or why consent was needed,
+    as one word (C(NoSoundDocument), C(ClientChanged), C(ScopesMissing),
     C(EndpointChanged), C(AccountChanged), C(ReauthRequired), C(ReconsentAsked); in check mode also C(VolumeMissing),
     C(ImageMissing) and C(ClientSecretsMissing)).
   returned: success

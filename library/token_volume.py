@@ -79,7 +79,9 @@ options:
     type: int
     default: 999
   mode:
-    description: Mode of the volume's directory, in quotes. It lets the owner in, and nobody outside the group.
+    description: >-
+      Mode of the volume's directory, in quotes. It lets the owner in, and nobody outside the group. The files in it are
+      0600 whatever this says, so a group that is let in sees their names and sizes, and can't read the token.
     type: str
     default: "0700"
   document:
@@ -89,7 +91,9 @@ options:
         secret.
       - Without O(expect) or O(force) it fills a volume that has no sound document, brings a longer-lived access
         token of
-        the same grant, or replaces a grant that the provider has declared dead. Anything else is a V(Conflict).
+        the same grant, or replaces a grant that the provider has declared dead. If the volume holds a newer access
+        token of the same grant, that one stays and the task reports no change (RV(reason) is V(NewerThere)), so that a
+        play with the same O(document) can run again after the token was renewed. Anything else is a V(Conflict).
     type: dict
   expect:
     description: >-
@@ -124,8 +128,8 @@ options:
     description:
       - Variables for the helper that asks the provider, such as C(HTTPS_PROXY) and C(NO_PROXY), for
         O(state=refreshed). Values are texts; numbers need quotes.
-      - They are on a command line and in Ansible's output, so they are not for secrets. An address with a password in
-        it is refused.
+      - They are on a command line and in Ansible's output, so they are not for secrets. An address with anything
+        before an C(@) is refused.
       - Not the task keyword of this name, which is for the C(docker) command itself.
     type: dict
     default: {}
@@ -191,7 +195,10 @@ EXAMPLES = r"""
 
 RETURN = r"""
 reason:
-  description: What happened, as one word.
+  description: >-
+    What happened, as one word. C(Created), C(Replaced), C(Unchanged) or C(NewerThere) for O(document); C(Initialised)
+    or C(Unchanged) without it; C(Refreshed) or C(StillFresh); C(Cleared), C(Removed) or C(Unchanged).
+    In check mode also C(ImageMissing).
   returned: success
   type: str
   sample: Replaced
@@ -247,10 +254,10 @@ error:
   type: dict
   sample:
     type: Conflict
-    reason: OlderDocument
+    reason: DifferentGrant
     message: >-
-      volume token_data: /app/tokens/token.json already holds a newer access token of the same grant (generation 7)
-    remedy: nothing has to be done; --force goes back to the older one all the same
+      volume token_data: /app/tokens/token.json holds a sound document of another grant or client (generation 7)
+    remedy: pass --expect 7 to replace exactly that one, or --force to replace any
 """
 
 from typing import TYPE_CHECKING, Any

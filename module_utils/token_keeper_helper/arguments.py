@@ -83,6 +83,8 @@ OAUTH_TOKEN: Final[ArgumentSpec] = {
     "auth_uri": {"type": "str"},
     "token_uri": {"type": "str", "no_log": False},
     "consumer_token_uri": {"type": "str", "no_log": False},
+    "issuer": {"type": "str"},
+    "extra_params": {"type": "dict", "default": {}},
     "redirect_port": {"type": "int", "default": 0},
     "timeout": {"type": "float", "default": 300.0},
     "browser": {"type": "str"},
@@ -99,7 +101,8 @@ _VOLUME_NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 _FILE_NAME: Final = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_.@+-]*")
 _MODE: Final = re.compile(r"0?7[0-7]0")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_CREDENTIALS: Final = re.compile(r"//[^/@\s]*:[^/@\s]*@")
+# proxies are named with and without a scheme, and a token may stand without a colon; a full path may have what it likes
+_CREDENTIALS: Final = re.compile(r"\s*(?!/[^/]).*@", re.DOTALL)
 _MOUNTABLE: Final = re.compile(r"/[^,\n]+")
 
 
@@ -139,10 +142,11 @@ def outward_of(parameters: Mapping[str, Any]) -> Outward:
                 f"environment has {name!r}, which is not a variable's name with a text",
                 'such as {HTTPS_PROXY: "http://proxy.example:3128", NO_PROXY: ".example"}, numbers in quotes',
             )
-        if _CREDENTIALS.search(value):
+        if _CREDENTIALS.match(value):
             raise usage(
-                f"the variable {name} in environment holds a password, which everybody on the Docker host could read",
-                "use a proxy that lets the Docker host pass without one",
+                f"the variable {name} in environment holds a name, a token or a password before an @, which everybody "
+                "on the Docker host could read",
+                "use a proxy that lets the Docker host pass without them",
             )
     bundle = parameters["ca_bundle"]
     if bundle and not _MOUNTABLE.fullmatch(bundle):
@@ -172,7 +176,7 @@ def check_names(parameters: Mapping[str, Any]) -> None:
     if not _MODE.fullmatch(mode):
         raise usage(
             f"mode {mode!r} is not one for a token volume",
-            'let the owner in and nobody outside the group, in quotes, such as "0700" or "0750"',
+            'let the owner in and nobody outside the group, in quotes, such as "0700"',
         )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from token_keeper.consent import ClientSecrets, missing_scopes, obtain
 from token_keeper.consent.endpoint import Endpoints
+from token_keeper.consent.request import checked_parameters
 from token_keeper.document import TokenDocument
 from token_keeper.errors import ConsentError, TokenKeeperError
 
@@ -45,6 +46,7 @@ class Request:
     endpoints: Endpoints
     scopes: tuple[str, ...]
     account: str | None
+    extra_params: dict[str, str | None]
     parameters: dict[str, Any]
 
     @classmethod
@@ -57,7 +59,7 @@ class Request:
             where: where it came from, for a message.
 
         Raises:
-            ConsentError: client secrets, scopes or endpoints can't be used.
+            ConsentError: client secrets, scopes, endpoints or extra parameters can't be used.
         """
         client = ClientSecrets.parse(client_secrets, where)
         endpoints = Endpoints.choose(
@@ -65,6 +67,7 @@ class Request:
             auth_uri=parameters["auth_uri"],
             token_uri=parameters["token_uri"],
             document_token_uri=parameters["consumer_token_uri"],
+            issuer=parameters["issuer"],
             allow_http=parameters["allow_http"],
         )
         scopes = tuple(scope for scope in parameters["scopes"] if scope)
@@ -74,7 +77,8 @@ class Request:
                 reason="ScopesInvalid",
                 remedy="give a list, such as [https://www.googleapis.com/auth/calendar]",
             )
-        return cls(client, endpoints, scopes, parameters["account"], parameters)
+        extra_params = checked_parameters(parameters["extra_params"] or {})
+        return cls(client, endpoints, scopes, parameters["account"], extra_params, parameters)
 
     @property
     def wanted(self) -> grant.Wanted:
@@ -142,11 +146,17 @@ def _bring_about(request: Request, helper: Helper, person: Person, *, check_mode
     status = _status(helper, check_mode=check_mode)
     if status is None:
         return _would(Outcome(True, "VolumeMissing", header, after=request.expected), "there is no volume yet")
-    verdict = grant.judge(status, request.wanted, missing_scopes, reconsent=request.parameters["reconsent"])
+    _refuse_what_is_no_file(helper, status)
+    before, verdict = status["document"], _judge(request, status)
+    if (verdict.needed or not before.get("settled", True)) and _may_be_settled(status):
+        status = _settled(helper, status, check_mode=check_mode)
+        verdict = _judge(request, status)
     current, generation = status["document"], status["generation"]
     if not verdict.needed:
-        unchanged = Outcome(False, verdict.reason, header, current, current, generation)
-        return _declared(request, helper, status, unchanged, check_mode=check_mode)
+        mended = before.get("fingerprint") != current["fingerprint"]
+        reason = "Mended" if mended else verdict.reason
+        stays = Outcome(mended, reason, header, before, current, generation)
+        return _declared(request, helper, status, stays, check_mode=check_mode)
     if request.parameters["consent"] == "none":
         raise ConsentError(
             f"volume {helper.volume}: {verdict.because}, and consent is none",
@@ -168,6 +178,46 @@ def _bring_about(request: Request, helper: Helper, person: Person, *, check_mode
     return Outcome(True, verdict.reason, header, reply["before"], reply["after"], reply["generation"])
 
 
+def _judge(request: Request, status: dict[str, Any]) -> grant.Verdict:
+    return grant.judge(status, request.wanted, missing_scopes, reconsent=request.parameters["reconsent"])
+
+
+def _refuse_what_is_no_file(helper: Helper, status: dict[str, Any]) -> None:
+    """Raise if a directory stands in the document's place: no push would replace it."""
+    document = status["document"]
+    if document.get("reason") == "NotAFile":
+        raise ModuleFailure(
+            "TokenCorrupt",
+            "NotAFile",
+            f"volume {helper.volume}: {document['message']}, so nobody was asked to consent",
+            "look into it and move it away, then run the play again",
+        )
+
+
+def _may_be_settled(status: dict[str, Any]) -> bool:
+    """Tell whether a writer could find something to finish or to mend, and could do so."""
+    was_never_used = status["document"]["state"] == "missing" and not status["generation"]
+    return bool(status["volume"]["writable"]) and not was_never_used
+
+
+def _settled(helper: Helper, status: dict[str, Any], *, check_mode: bool) -> dict[str, Any]:
+    """Have done first what the first writer after a consent would do, and return the status after it.
+
+    It finishes what a writer that died had begun, adopts what a foreign one left, or mends it from the history. Done
+    by the push itself, it would leave a document that the consent was not asked for, and the push would be refused.
+    """
+    if not check_mode:
+        helper.run("policy")  # without options it declares nothing, but it does take the lock and settle
+        return helper.run("status")
+    there = helper.run("clear", "--dry-run")  # the one dry run that tells which document it would find
+    document = status["document"]
+    if there["before"] is not None:
+        document = {**document, **there["before"], "settled": True}
+    elif document["state"] == "sound":
+        document = {"state": "missing", "settled": False, "message": "the document there was taken away on purpose"}
+    return {**status, "document": document, "generation": there["generation"]}
+
+
 def _declared(
     request: Request, helper: Helper, status: dict[str, Any], outcome: Outcome, *, check_mode: bool
 ) -> Outcome:
@@ -185,8 +235,8 @@ def _declared(
     reply = helper.run("policy", *options, *(["--dry-run"] if check_mode else []))
     return dataclasses.replace(
         outcome,
-        changed=reply["changed"],
-        reason="PolicyChanged" if reply["changed"] else outcome.reason,
+        changed=outcome.changed or reply["changed"],
+        reason="PolicyChanged" if reply["changed"] and not outcome.changed else outcome.reason,
         generation=reply["generation"],
         policy_before=reply["before"],
         policy_after=reply["after"],
@@ -215,11 +265,13 @@ def _ask(request: Request, announce: Callable[[str], None]) -> TokenDocument:
             auth_uri=request.endpoints.auth_uri,
             token_uri=request.endpoints.token_uri,
             document_token_uri=request.endpoints.document_token_uri,
+            issuer=request.endpoints.issuer,
             redirect_port=parameters["redirect_port"],
             timeout=parameters["timeout"],
             browser=parameters["browser"],
             login_hint=request.account,
             allow_http=parameters["allow_http"],
+            extra_params=request.extra_params,
         )
     except TokenKeeperError:
         raise
@@ -249,11 +301,22 @@ def _push(request: Request, helper: Helper, status: dict[str, Any], document: To
     except ModuleFailure as failure:
         if failure.reason != "GenerationChanged":
             raise
-        # A document that a foreign writer left is counted as a generation by the first writer that comes after, us.
         now = helper.run("status")
-        if now["document"].get("fingerprint") != status["document"].get("fingerprint"):
+        if not _is_as_before(request, status, now):
             raise
         return helper.run("push", f"--expect={_generation(now)}", *options, stdin=secret)
+
+
+def _is_as_before(request: Request, seen: dict[str, Any], now: dict[str, Any]) -> bool:
+    """Tell whether what changed while a person consented is no more than a number, or a renewal of the same grant.
+
+    A document that a foreign writer left is counted as a generation by the first writer that comes after, and the
+    consumers go on renewing a token that is about to be replaced.
+    """
+    if now["document"].get("fingerprint") == seen["document"].get("fingerprint"):
+        return True
+    same_grant = seen["document"]["state"] == "sound" and seen["grant"] is not None and now["grant"] == seen["grant"]
+    return same_grant and _judge(request, now).reason == _judge(request, seen).reason
 
 
 def _generation(status: dict[str, Any]) -> int:

@@ -62,7 +62,8 @@ class ActionModule(HelperAction):
             return parameters["client_secrets"], "the option client_secrets"
         try:
             path = self._find_needle("files", name)
-            return self._loader.get_text_file_contents(path), str(path)
+            # every byte is one character of Latin-1: what they mean, JSON says by itself
+            return self._loader.get_text_file_contents(path, encoding="latin-1").encode("latin-1"), str(path)
         except AnsibleError as error:
             raise ModuleFailure(
                 "ConsentError",

@@ -50,6 +50,24 @@ def is_answer(query: str) -> bool:
     return fields is not None and ("code" in fields or "error" in fields)
 
 
+def misfit(query: str, state: str) -> ConsentError | None:
+    """Return why an answer does not belong to a request, or ``None`` if it does.
+
+    An answer carries the request's state, be it a code or an error (RFC 6749 sections 4.1.2 and 4.1.2.1). Whatever
+    does not may come from any page or program that knows the port.
+    """
+    states = (_parsed(query) or {}).get("state", [])
+    if len(states) == 1 and _same(states[0], state):
+        return None
+    return ConsentError(
+        "state mismatch: the answer does not belong to this consent"
+        if states
+        else "state mismatch: the answer does not carry the state of this consent",
+        reason="StateMismatch",
+        remedy=f"{_AGAIN}; if that does not help, another program or page answers in the provider's place",
+    )
+
+
 def read_answer(query: str, request: AuthorizationRequest) -> AuthorizationCode:
     """Take the code out of an answer.
 
@@ -67,15 +85,9 @@ def read_answer(query: str, request: AuthorizationRequest) -> AuthorizationCode:
     if fields is None:
         raise _malformed("cannot be read")
     # state comes first: until it fits, nothing in the answer is the provider's word
-    states = fields.get("state", [])
-    if len(states) != 1 or not _same(states[0], request.state):
-        raise ConsentError(
-            "state mismatch: the answer does not belong to this consent"
-            if states
-            else "state mismatch: the answer does not carry the state of this consent",
-            reason="StateMismatch",
-            remedy=f"{_AGAIN}; if that does not help, another program or page answers in the provider's place",
-        )
+    foreign = misfit(query, request.state)
+    if foreign is not None:
+        raise foreign
     for name in ("code", "error", "error_description", "iss"):
         if len(fields.get(name, [])) > 1:
             raise _malformed(f"has {name} more than once (RFC 6749 section 3.1)")

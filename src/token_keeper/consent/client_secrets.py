@@ -67,16 +67,26 @@ class ClientSecrets:
 def _decoded(data: Mapping[str, Any] | str | bytes, where: str) -> Mapping[str, Any]:
     fields: Any = data
     if isinstance(data, (str, bytes)):
-        if (data if isinstance(data, bytes) else data.encode()).startswith(b"$ANSIBLE_VAULT;"):
+        text = (data if isinstance(data, str) else _text(data, where)).removeprefix("\ufeff")
+        if text.startswith("$ANSIBLE_VAULT;"):
             raise _malformed(where, "are still encrypted", "give the vault password")
         try:
-            fields = json.loads(data)
+            fields = json.loads(text)
         except (ValueError, RecursionError):
             # the decoder's exception holds the whole text, secret included
             raise _malformed(where, "are not JSON") from None
     if not isinstance(fields, Mapping):
         raise _malformed(where, "are not a JSON object")
     return fields
+
+
+def _text(data: bytes, where: str) -> str:
+    """Decode JSON as editors write it: UTF-8, -16 or -32, with a byte order mark or without."""
+    try:
+        return data.decode(json.detect_encoding(data))
+    except UnicodeError:
+        # the decoder's exception holds the bytes, secret included
+        raise _malformed(where, "are not text", f"save the file as JSON in UTF-8, or {_WHERE_TO_GET_ONE}") from None
 
 
 def _unwrapped(fields: Mapping[str, Any], where: str) -> tuple[Mapping[str, Any], Kind]:

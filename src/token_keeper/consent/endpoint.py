@@ -61,6 +61,8 @@ class Endpoints:
         document = document_token_uri or token
         for name, uri in (("auth_uri", auth), ("token_uri", token), ("the consumers' token_uri", document)):
             _require_sound(name, uri, allow_http=allow_http)
+        if issuer:
+            _require_sound("issuer", issuer, allow_http=True)
         host = urllib.parse.urlsplit(auth).hostname
         known = _GOOGLE_ISSUER if host == "accounts.google.com" else None
         return cls(auth, token, document, issuer or client.issuer or known)
@@ -82,7 +84,7 @@ def _require_sound(name: str, uri: str, *, allow_http: bool) -> None:
         or " " in uri
     ):
         raise ConsentError(
-            f"{name} is not the address of an endpoint",
+            f"{name} is not an address that can be used",
             reason="EndpointMalformed",
             remedy="give an https:// address with a host and without user, password or fragment",
         )

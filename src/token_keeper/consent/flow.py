@@ -6,18 +6,24 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
+from typing import Final
 
 from token_keeper.consent import page
-from token_keeper.consent.answer import read_answer
+from token_keeper.consent.answer import misfit, read_answer
 from token_keeper.consent.browser import Opener, open_in_background, opener
 from token_keeper.consent.client_secrets import ClientSecrets
 from token_keeper.consent.endpoint import Endpoints
 from token_keeper.consent.grant import redeem
 from token_keeper.consent.loopback import HOST, Callback, LoopbackReceiver
 from token_keeper.consent.redirect import Redirect
-from token_keeper.consent.request import AuthorizationRequest
+from token_keeper.consent.request import AuthorizationRequest, new_state
 from token_keeper.document import TokenDocument
 from token_keeper.errors import TokenKeeperError
+
+_TURNED_AWAY: Final = (
+    "An answer came that does not belong to this consent (its state is another), and was turned away. The right one is "
+    "still awaited. If you have just allowed the access, you did so on an older page: open the address above."
+)
 
 
 def obtain(
@@ -59,7 +65,8 @@ def obtain(
 
     Raises:
         ConsentError: the client, scopes, endpoints or redirect cannot be used, or consent was refused, timed out,
-            or came back with less than was asked for; the reason tells which.
+            or came back with less than was asked for; the reason tells which. An answer with another state than
+            the request's ends nothing: it is waited for the right one, and only the deadline tells of the mismatch.
         ClientRejected: the provider does not accept the client's secret.
         PolicyDenied: a policy of the provider or an administrator forbids the access.
         ProviderUnavailable: the provider could not be asked, or gave no usable answer.
@@ -74,9 +81,22 @@ def obtain(
         allow_http=allow_http,
     )
     redirect = Redirect.choose(client, redirect_port)
-    with LoopbackReceiver(redirect.port, redirect.path, redirect.host) as receiver:
+    state = new_state()
+    with LoopbackReceiver(
+        redirect.port,
+        redirect.path,
+        redirect.registered,
+        objection=lambda query: misfit(query, state),
+        on_foreign=lambda: announce(_TURNED_AWAY),
+    ) as receiver:
         request = AuthorizationRequest.create(
-            client, endpoints, scopes, receiver.redirect_uri, login_hint=login_hint, extra_params=extra_params
+            client,
+            endpoints,
+            scopes,
+            receiver.redirect_uri,
+            state=state,
+            login_hint=login_hint,
+            extra_params=extra_params,
         )
         announce(
             f"Consent is needed. Open this address in a browser and allow the access:\n\n{request.url}\n\n"

@@ -8,6 +8,7 @@ from token_keeper.consent.scopes import missing_scopes
 from token_keeper.document import TokenDocument, expiry_after
 from token_keeper.errors import ConsentError, ProviderUnavailable, ReauthRequired
 from token_keeper.exchange import TokenReply, request_token
+from token_keeper.refresh import DEFAULT_LIFETIME
 
 _NOTHING_CHANGED = "nothing was changed: run the consent again"
 
@@ -95,5 +96,5 @@ def judged(reply: TokenReply, request: AuthorizationRequest) -> TokenDocument:
         client_id=request.client.client_id,
         client_secret=request.client.client_secret,
         scopes=tuple(granted),
-        expiry=None if reply.expires_in is None else expiry_after(reply.expires_in, reply.received_at),
+        expiry=expiry_after(DEFAULT_LIFETIME if reply.expires_in is None else reply.expires_in, reply.received_at),
     )

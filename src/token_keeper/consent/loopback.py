@@ -22,6 +22,9 @@ from token_keeper.consent import page
 from token_keeper.consent.answer import is_answer
 from token_keeper.errors import ConsentError
 
+Objection = Callable[[str], ConsentError | None]
+"""Takes the query of an answer, and returns why it is not to be taken for one."""
+
 HOST: Final = "127.0.0.1"
 _SILENCE: Final = 5.0
 """Seconds that a connection may say nothing before it is closed."""
@@ -66,23 +69,37 @@ class LoopbackReceiver:
     Args:
         port: the port to listen on; 0 takes a free one.
         path: the path of the redirect.
-        host: the name by which the redirect calls this machine; it listens on 127.0.0.1 whatever that is.
+        redirect_uri: what the redirect is called, where that is registered at the provider; else it is made from
+            the port and the path. It listens on 127.0.0.1 whatever that says.
+        objection: what an answer is held against; one that it objects to is turned away, and waited on for another.
+        on_foreign: called in the thread that waits, when the first answer was turned away.
 
     Raises:
         ConsentError: ``RedirectPortInUse`` or ``RedirectPortUnusable``.
     """
 
-    def __init__(self, port: int = 0, path: str = "/", host: str = HOST) -> None:
+    def __init__(
+        self,
+        port: int = 0,
+        path: str = "/",
+        redirect_uri: str | None = None,
+        *,
+        objection: Objection = lambda _query: None,
+        on_foreign: Callable[[], None] = lambda: None,
+    ) -> None:
         """Start to listen."""
         self._events: queue.SimpleQueue[Callback | Callable[[], None]] = queue.SimpleQueue()
         self._callback: Callback | None = None
+        self._objection = objection
+        self._on_foreign = on_foreign
+        self._foreign: ConsentError | None = None
         self._lock = threading.Lock()
         self._server = _listen(port)
         self._server.receiver = self
         # a redirect without a path is requested as the root (RFC 9112 section 3.2.1)
         self.path = path or "/"
         self.port: int = self._server.server_address[1]
-        self.redirect_uri = f"http://{host}:{self.port}{path}"
+        self.redirect_uri = redirect_uri or f"http://{HOST}:{self.port}{path}"
         self._thread: threading.Thread | None = threading.Thread(
             target=self._server.serve_forever, args=(_POLL,), name="consent-receiver", daemon=True
         )
@@ -107,12 +124,14 @@ class LoopbackReceiver:
             deadline: when to give up, on the clock of :func:`time.monotonic`.
 
         Raises:
-            ConsentError: ``ConsentTimedOut``.
+            ConsentError: ``ConsentTimedOut``, or why the first answer that came was none to this consent.
         """
         while True:
             try:
                 event = self._events.get(timeout=max(deadline - time.monotonic(), 0.0))
             except queue.Empty:
+                if self._foreign is not None:
+                    raise self._foreign from None
                 raise ConsentError(
                     f"no answer came to {self.redirect_uri} in time",
                     reason="ConsentTimedOut",
@@ -130,6 +149,17 @@ class LoopbackReceiver:
     def call_soon(self, action: Callable[[], None]) -> None:
         """Have the thread that waits run ``action``; from any thread."""
         self._events.put(action)
+
+    def turns_away(self, query: str) -> bool:
+        """Tell whether an answer belongs to something else, and remember the first one; from a connection's thread."""
+        objection = self._objection(query)
+        if objection is None:
+            return False
+        with self._lock:
+            is_first, self._foreign = self._foreign is None, self._foreign or objection
+        if is_first:
+            self._events.put(self._on_foreign)
+        return True
 
     def take(self, query: str) -> Callback | None:
         """Accept an answer if it is the first one; from a connection's thread."""
@@ -176,6 +206,9 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if target.path != receiver.path or not is_answer(target.query):
             self._send(page.stray(HTTPStatus.NOT_FOUND))
+            return
+        if receiver.turns_away(target.query):
+            self._send(page.foreign())
             return
         callback = receiver.take(target.query)
         if callback is None:

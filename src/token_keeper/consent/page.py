@@ -52,6 +52,13 @@ def stray(status: HTTPStatus) -> Page:
     return Page(status, "Not an answer", (said,))
 
 
+def foreign() -> Page:
+    """Say that an answer was to another question."""
+    said = "This answer does not belong to the consent that is asked for: it does not carry its state."
+    advice = "The right one is still awaited: open the newest address that the terminal shows."
+    return Page(HTTPStatus.BAD_REQUEST, "Not the answer", (said, advice))
+
+
 def late() -> Page:
     """Say that another answer came first."""
     return Page(HTTPStatus.CONFLICT, "Already answered", ("Another answer to this consent came first.", _BACK))

@@ -13,11 +13,17 @@ from token_keeper.errors import ConsentError
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Redirect:
-    """Where the receiver listens and what it is called; port 0 is a free one."""
+    """Where the receiver listens, on 127.0.0.1.
+
+    Attributes:
+        port: the port; 0 is a free one.
+        path: the path that the answer comes to.
+        registered: what it is called at the provider, to the letter; ``None`` where nothing is registered.
+    """
 
     port: int
     path: str = "/"
-    host: str = HOST
+    registered: str | None = None
 
     @classmethod
     def choose(cls, client: ClientSecrets, port: int) -> Redirect:
@@ -53,7 +59,7 @@ def _loopback(uri: str) -> Redirect | None:
         host, port = parts.hostname or "", parts.port
     except ValueError:
         return None
-    if parts.scheme != "http" or parts.query or parts.fragment or not is_loopback(host) or ":" in host:
+    if parts.scheme != "http" or parts.query or parts.fragment or not is_loopback(host) or ":" in host or port == 0:
         return None
-    # the path is kept as it was registered: providers compare redirects as texts (RFC 3986 section 6.2.1)
-    return Redirect(port or 80, parts.path, host)
+    # kept to the letter: providers compare redirects as texts (RFC 3986 section 6.2.1)
+    return Redirect(80 if port is None else port, parts.path, uri)

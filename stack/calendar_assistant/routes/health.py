@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from typing import Literal
+from typing import Any, Literal
 
 import redis
 from fastapi import APIRouter, Response
@@ -12,7 +11,7 @@ from pydantic import BaseModel
 
 from calendar_assistant.consumers import Consumer, live_consumers
 from calendar_assistant.failures import Failure
-from calendar_assistant.services import Assistant, Services
+from calendar_assistant.services import Assistant, Services, Store
 from token_keeper import TokenKeeperError
 
 router = APIRouter(prefix="/api/v1/health", tags=["health"])
@@ -56,7 +55,7 @@ async def alive() -> Alive:
 
 @router.get("/ready", responses={503: {"model": Readiness}})
 async def ready(assistant: Assistant, response: Response) -> Readiness:
-    """Tell whether Redis is in reach and the token is sound and valid; exchanges nothing."""
+    """Tell whether Redis is in reach and the token valid, or to be renewed by the next request; exchanges nothing."""
     checks = list(await asyncio.gather(_redis(assistant), _token(assistant)))
     fine = all(check.ok for check in checks)
     response.status_code = 200 if fine else 503
@@ -82,11 +81,31 @@ async def _redis(assistant: Services) -> Check:
 
 async def _token(assistant: Services) -> Check:
     try:
-        document = (await assistant.volume_calls.run(assistant.store.snapshot, timeout=_BOUND)).document
+        status = await assistant.volume_calls.run(lambda: _look(assistant.store), timeout=_BOUND)
     except (TokenKeeperError, Failure) as error:
         return Check(name="token", ok=False, reason=error.reason, message=str(error))
-    left = document.expires_in(time.time())
-    if left <= 0:
-        message = "the access token is over; the next request that needs it renews it"
-        return Check(name="token", ok=False, reason="TokenExpired", message=message)
-    return Check(name="token", ok=True, reason="Valid", message=f"the access token is valid for {int(left)} s")
+    failures, left = status["failures"], status["document"].get("expires_in") or 0
+    conditions = {condition["type"]: condition for condition in status["conditions"]}
+    for name, bad in (("ReauthRequired", "True"), ("Ready", "False")):
+        found = conditions.get(name)
+        if not status["healthy"] and found is not None and found["status"] == bad:
+            message = f"{found['message']}; run site.yml"
+            return Check(name="token", ok=False, reason=found["reason"], message=message)
+    if not status["healthy"] and (left > 0 or not failures):
+        message = "the token can't be used; token-keeper doctor says more"
+        return Check(name="token", ok=False, reason="NotHealthy", message=message)
+    if left > 0:
+        return Check(name="token", ok=True, reason="Valid", message=f"the access token is valid for {left} s")
+    over = "the access token is over"
+    if failures and status["cooldown_until"] is not None:
+        message = f"{over}; {failures} renewals in a row failed, and no request renews it before the back-off's end"
+        return Check(name="token", ok=False, reason="RenewalFailing", message=f"{message}, {status['cooldown_until']}")
+    # Ready all the same, after failures too: were no request let in, none would renew it.
+    so_far = f", as {failures} in a row failed to do" if failures else ""
+    message = f"{over}; the next request that needs it renews it{so_far}"
+    return Check(name="token", ok=True, reason="RenewalDue", message=message)
+
+
+def _look(store: Store) -> dict[str, Any]:
+    store.snapshot()  # says with a remedy why there is no sound document
+    return store.status().as_dict()

@@ -34,6 +34,18 @@ def test_reads_every_form(form: Any, wrapper: str | None) -> None:
     assert secrets.kind == (wrapper or "installed")
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_reads_what_editors_write(encoding: str) -> None:
+    named = {**FIELDS, "project_id": "Zürich"}
+
+    written = json.dumps(named, ensure_ascii=False).encode(encoding)
+    assert ClientSecrets.parse(written, "x").client_secret == FIELDS["client_secret"]
+
+
+def test_reads_text_with_a_byte_order_mark() -> None:
+    assert ClientSecrets.parse("\ufeff" + json.dumps(FIELDS), "x").client_id == FIELDS["client_id"]
+
+
 def test_endpoints_may_be_absent() -> None:
     secrets = ClientSecrets.parse({"client_id": "a", "client_secret": "b"}, "x")
 
@@ -57,7 +69,10 @@ def test_missing(nothing: Any) -> None:
     ("data", "said"),
     [
         ('{"installed": canary', "not JSON"),
-        (b"\xff\xfe canary", "not JSON"),
+        (b"\xff\xfe canary", "not text"),
+        (b'{"client_id": "\xe9canary"}', "not text"),
+        (b"\x80\x04\x95canary", "not text"),
+        (b"\x00\x01canary", "not JSON"),
         ("[" * 100_000, "not JSON"),
         ('["canary"]', "not a JSON object"),
         ('"canary"', "not a JSON object"),

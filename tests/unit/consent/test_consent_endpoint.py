@@ -74,7 +74,7 @@ def test_http_elsewhere(client: ClientSecrets, name: str, host: str) -> None:
     ],
 )
 def test_not_an_endpoint(client: ClientSecrets, uri: str) -> None:
-    with pytest.raises(ConsentError, match="not the address of an endpoint") as caught:
+    with pytest.raises(ConsentError, match="not an address that can be used") as caught:
         Endpoints.choose(client, token_uri=uri, allow_http=True)
 
     assert caught.value.reason == "EndpointMalformed"

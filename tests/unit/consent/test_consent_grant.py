@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +20,7 @@ from token_keeper.errors import (
     TokenKeeperError,
 )
 from token_keeper.exchange import TokenReply
+from token_keeper.refresh import DEFAULT_LIFETIME
 
 NOW = 1_800_000_000.5
 SCOPE = "https://www.googleapis.com/auth/calendar"
@@ -57,11 +57,11 @@ def test_no_scope_in_the_answer_means_as_asked(request_for_consent: Authorizatio
     assert grant.judged(reply(scope=None), request_for_consent).scopes == (SCOPE,)
 
 
-def test_unknown_lifetime_counts_as_over(request_for_consent: AuthorizationRequest) -> None:
+def test_unknown_lifetime_is_what_a_refresh_assumes(request_for_consent: AuthorizationRequest) -> None:
     document = grant.judged(reply(expires_in=None), request_for_consent)
 
-    assert document.expiry is None
-    assert document.expires_in(time.time()) < 0
+    assert document.expiry is not None
+    assert document.expiry.timestamp() == pytest.approx(NOW + DEFAULT_LIFETIME, abs=1)
 
 
 def test_refresh_token_missing(request_for_consent: AuthorizationRequest) -> None:

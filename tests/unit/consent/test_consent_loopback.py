@@ -19,6 +19,7 @@ from token_keeper.consent.loopback import HOST, Callback, LoopbackReceiver
 from token_keeper.errors import ConsentError
 
 DONE = page.granted(("scope",))
+FOREIGN = ConsentError("an answer to another consent", reason="StateMismatch")
 
 
 @pytest.fixture
@@ -85,9 +86,40 @@ def test_listens_on_127_0_0_1_alone(receiver: LoopbackReceiver) -> None:
 
 
 def test_a_redirect_without_a_path(pool: ThreadPoolExecutor) -> None:
-    with LoopbackReceiver(path="", host="localhost") as receiver:
-        assert receiver.redirect_uri == f"http://localhost:{receiver.port}"
+    with LoopbackReceiver(path="") as receiver:
+        assert receiver.redirect_uri == f"http://127.0.0.1:{receiver.port}"
         answered(receiver, pool)
+
+
+def test_a_registered_redirect_is_called_as_it_is_registered(pool: ThreadPoolExecutor) -> None:
+    with LoopbackReceiver(path="/cb", redirect_uri="http://LocalHost/cb") as receiver:
+        assert receiver.redirect_uri == "http://LocalHost/cb"
+        answered(receiver, pool, "/cb?code=x&state=y")
+
+
+def test_an_answer_to_something_else_is_turned_away(pool: ThreadPoolExecutor) -> None:
+    told: list[threading.Thread] = []
+    with LoopbackReceiver(
+        objection=lambda query: None if query.endswith("state=y") else FOREIGN,
+        on_foreign=lambda: told.append(threading.current_thread()),
+    ) as receiver:
+        for target in ("/?code=canary&state=x", "/?error=access_denied", "/?code=canary"):
+            status, headers, body = fetch(receiver, target)
+            assert status == HTTPStatus.BAD_REQUEST
+            assert headers["Cache-Control"] == "no-store"
+            assert "does not belong" in body
+            assert "canary" not in body
+        answered(receiver, pool)
+    assert told == [threading.current_thread()]
+
+
+def test_only_the_deadline_tells_of_an_answer_to_something_else() -> None:
+    with LoopbackReceiver(objection=lambda _query: FOREIGN) as receiver:
+        fetch(receiver, "/?code=x")
+        began = time.monotonic()
+        with pytest.raises(ConsentError, match="another consent"):
+            receiver.wait(began + 0.3)
+        assert 0.3 <= time.monotonic() - began < 1
 
 
 def test_closes_as_soon_as_the_answer_is_there(receiver: LoopbackReceiver, pool: ThreadPoolExecutor) -> None:

@@ -17,17 +17,18 @@ def web(*redirect_uris: str) -> ClientSecrets:
 def test_installed_clients_use_any_port(port: int) -> None:
     client = ClientSecrets("id", "secret", redirect_uris=("http://localhost",))
 
-    assert Redirect.choose(client, port) == Redirect(port, "/", "127.0.0.1")
+    assert Redirect.choose(client, port) == Redirect(port)
 
 
 @pytest.mark.parametrize(
     ("registered", "port", "expected"),
     [
         ((), 8085, Redirect(8085)),
-        (("http://127.0.0.1:8085/",), 8085, Redirect(8085, "/", "127.0.0.1")),
-        (("https://app.example/cb", "http://localhost:8085/cb"), 0, Redirect(8085, "/cb", "localhost")),
-        (("http://localhost:1234", "http://localhost:8085"), 8085, Redirect(8085, "", "localhost")),
-        (("http://localhost/cb",), 0, Redirect(80, "/cb", "localhost")),
+        (("http://127.0.0.1:8085/",), 8085, Redirect(8085, "/", "http://127.0.0.1:8085/")),
+        (("https://app.example/cb", "http://localhost:8085/cb"), 0, Redirect(8085, "/cb", "http://localhost:8085/cb")),
+        (("http://localhost:1234", "http://localhost:8085"), 8085, Redirect(8085, "", "http://localhost:8085")),
+        (("http://localhost/cb",), 0, Redirect(80, "/cb", "http://localhost/cb")),
+        (("http://LocalHost:8085/Cb",), 0, Redirect(8085, "/Cb", "http://LocalHost:8085/Cb")),
     ],
 )
 def test_web_clients_use_what_is_registered(registered: tuple[str, ...], port: int, expected: Redirect) -> None:
@@ -42,6 +43,7 @@ def test_web_clients_use_what_is_registered(registered: tuple[str, ...], port: i
         "https://localhost:8085/",
         "http://localhost:8085/#x",
         "http://localhost:x/",
+        "http://localhost:0/",
         "http://[::1]:8085/",
         "http://[",
     ],

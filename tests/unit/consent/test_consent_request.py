@@ -76,7 +76,33 @@ def test_extra_parameters_replace_or_drop_the_defaults(client: ClientSecrets) ->
     assert "access_type" not in asked
 
 
-@pytest.mark.parametrize("name", ["state", "redirect_uri", "code_challenge", "scope", "url", "uri", "self"])
+OURS = ["client_id", "client_secret", "state", "redirect_uri", "code_challenge", "scope", "url", "uri", "self"]
+
+
+def test_extra_parameters_are_texts_numbers_and_truth_values(client: ClientSecrets) -> None:
+    extra = {
+        "audience": "https://api.example",
+        "max_age": 0,
+        "include_granted_scopes": True,
+        "prompt": None,
+        "access_type": "",
+    }
+    asked = parameters(create(client, extra_params=extra))
+
+    assert (asked["audience"], asked["max_age"]) == (["https://api.example"], ["0"])
+    assert asked["include_granted_scopes"] == ["true"]
+    assert not {"prompt", "access_type"} & asked.keys()
+
+
+@pytest.mark.parametrize("extra", [{"a": ["x"]}, {"a": {"b": "c"}}, {"": "x"}, {7: "x"}])
+def test_extra_parameters_that_are_none(client: ClientSecrets, extra: dict[Any, Any]) -> None:
+    with pytest.raises(ConsentError, match="not a name with a text") as caught:
+        create(client, extra_params=extra)
+
+    assert caught.value.reason == "ParametersInvalid"
+
+
+@pytest.mark.parametrize("name", OURS)
 def test_extra_parameters_may_not_replace_the_rest(client: ClientSecrets, name: str) -> None:
     with pytest.raises(ConsentError, match=f"may not set {name}") as caught:
         create(client, extra_params={name: "x"})

@@ -29,6 +29,8 @@ OPTIONS: dict[str, Any] = {
     "auth_uri": None,
     "token_uri": None,
     "consumer_token_uri": None,
+    "issuer": None,
+    "extra_params": {},
     "redirect_port": 0,
     "timeout": 300.0,
     "browser": None,
@@ -96,10 +98,36 @@ def test_the_answer_goes_to_the_helper_on_stdin_with_its_remaining_life(
     assert "canary" not in json.dumps(result)
 
 
+def test_what_a_provider_asks_for_beyond_the_standard_is_handed_on(empty: Docker, person: list[dict[str, Any]]) -> None:
+    empty.on("push", answers=[said(PUSHED)])
+    settle(empty, issuer="https://p.example", extra_params={"audience": "https://api.example", "max_age": 60})
+    assert person[0]["issuer"] == "https://p.example"
+    assert person[0]["extra_params"] == {"audience": "https://api.example", "max_age": "60"}
+
+
+@pytest.mark.parametrize("check_mode", [True, False])
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"extra_params": {"state": "mine"}}, "ParametersInvalid"),
+        ({"extra_params": {"audience": ["x"]}}, "ParametersInvalid"),
+        ({"issuer": "p.example"}, "EndpointMalformed"),
+    ],
+)
+def test_options_that_spoil_the_question_are_refused_before_anything_is_run(
+    docker: Docker, person: list[dict[str, Any]], options: dict[str, Any], reason: str, check_mode: bool
+) -> None:
+    with pytest.raises(ModuleFailure) as caught:
+        settle(docker, check_mode=check_mode, **options)
+    assert caught.value.reason == reason
+    assert (person, docker.calls) == ([], [])
+
+
 def test_a_volume_that_changed_during_the_consent_is_left_alone(docker: Docker, person: list[dict[str, Any]]) -> None:
     docker.has_volume()
-    seen, now = status(3), status(4, document=document(fingerprint="0" * 16))
-    docker.on("status", answers=[said(seen), said(now)])
+    docker.on("policy", answers=[said({})])
+    seen, now = status(3), status(4, document=document(fingerprint="0" * 16), grant="g2")
+    docker.on("status", answers=[said(seen), said(seen), said(now)])
     docker.on("push", answers=[error("Conflict", "GenerationChanged", 11)])
     with pytest.raises(ModuleFailure) as caught:
         settle(docker)
@@ -109,7 +137,8 @@ def test_a_volume_that_changed_during_the_consent_is_left_alone(docker: Docker, 
 
 def test_the_same_document_with_another_number_is_replaced(docker: Docker, person: list[dict[str, Any]]) -> None:
     docker.has_volume()
-    docker.on("status", answers=[said(status(3)), said(status(4))])
+    docker.on("policy", answers=[said({})])
+    docker.on("status", answers=[said(status(3)), said(status(3)), said(status(4))])
     docker.on("push", answers=[error("Conflict", "GenerationChanged", 11), said(PUSHED)])
     assert settle(docker)["changed"]
     assert [verb.split()[1] for verb in docker.verbs() if verb.startswith("push")] == ["--expect=3", "--expect=4"]

@@ -50,6 +50,18 @@ def test_every_key_that_is_returned_has_a_sample(name: str) -> None:
         assert "sample" in told, key
 
 
+@pytest.mark.parametrize(
+    ("name", "reasons"),
+    [
+        ("token_volume", ["Created", "Replaced", "Unchanged", "NewerThere", "Initialised", "Refreshed", "StillFresh"]),
+        ("oauth_token", ["Unchanged", "PolicyChanged", "Mended", "NoSoundDocument", "ReauthRequired"]),
+    ],
+)
+def test_every_reason_of_a_success_is_documented(name: str, reasons: list[str]) -> None:
+    told = documented(name, "RETURN")["reason"]["description"]
+    assert [reason for reason in reasons if f"C({reason})" not in told] == []
+
+
 @pytest.mark.parametrize("name", MODULES)
 def test_attributes_say_how_far_each_is_supported(name: str) -> None:
     for attribute, told in documented(name, "DOCUMENTATION")["attributes"].items():

@@ -105,9 +105,19 @@ def test_a_proxy_and_certificates_are_for_exchanges_alone(docker: Docker) -> Non
         ({"environment": {"DEBUG": 1}}, "numbers in quotes"),
         ({"environment": {"NO VALUE": "x"}}, "NO VALUE"),
         ({"environment": {"--privileged=1": "x"}}, "variable's name"),
-        (
-            {"environment": {"HTTPS_PROXY": "http://me:canary@proxy:3128"}},
-            "HTTPS_PROXY in environment holds",
+        *(
+            ({"environment": {"HTTPS_PROXY": proxy}}, "HTTPS_PROXY in environment holds")
+            for proxy in (
+                "http://me:canary@proxy:3128",
+                "me:canary@proxy:3128",
+                "http://canary@proxy",
+                "canary@proxy",
+                " http://me:canary@proxy",
+                "//me:canary@proxy",
+                "http://me:can/ary@proxy",
+                "http://me:can@ary@proxy",
+                "http://me:canary%40@proxy",
+            )
         ),
         ({"ca_bundle": "ca.pem"}, "full path"),
         ({"ca_bundle": "/ca.pem,readonly=false"}, "without a comma"),
@@ -120,20 +130,26 @@ def test_a_way_to_the_provider_that_makes_no_sense_is_refused(options: dict[str,
     assert "canary" not in str(caught.value)
 
 
+@pytest.mark.parametrize("value", ["http://proxy:3128", "proxy:3128", ".example,[::1],10.0.0.0/8", "/etc/ca@2026.pem"])
+def test_an_address_without_credentials_is_handed_on(value: str) -> None:
+    way = arguments.outward_of({"network": "egress", "environment": {"NAME": value}, "ca_bundle": None})
+    assert f"--env=NAME={value}" in way.options
+
+
 def test_the_engine_is_named_before_the_docker_command(docker: Docker) -> None:
     engine = Engine(docker, "/opt/docker", "ssh://host")
     assert engine.argv("ps") == ["/opt/docker", "-H", "ssh://host", "ps"]
 
 
 def test_an_error_of_the_helper_keeps_its_type_reason_and_remedy(docker: Docker) -> None:
-    docker.on("run", answers=[error("Conflict", "OlderDocument", 11)])
+    docker.on("run", answers=[error("Conflict", "DifferentGrant", 11)])
     with pytest.raises(ModuleFailure) as caught:
         docker.helper.run("push", stdin=b"{}")
     assert caught.value.as_result() == {
         "msg": "volume tokens: what happened (what to do)",
         "error": {
             "type": "Conflict",
-            "reason": "OlderDocument",
+            "reason": "DifferentGrant",
             "message": "volume tokens: what happened",
             "remedy": "what to do",
         },

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 from jinja2.nativetypes import NativeEnvironment
+from module_utils.token_keeper_helper import arguments
 from pretended import ROOT
 
 
@@ -30,6 +31,11 @@ def test_no_role_can_put_its_part_of_a_deployment_on_another_engine(role: str) -
     files = [path.read_text() for path in (ROOT / "roles" / role).rglob("*.yml")]
     assert files
     assert not any(f"{role}_docker_host" in text or "docker_host:" in text for text in files)
+
+
+def test_the_role_hands_every_option_of_the_question_on() -> None:
+    (task,) = yaml.safe_load((ROOT / "roles" / "oauth_token" / "tasks" / "obtain.yml").read_text())
+    assert task["oauth_token"].keys() == arguments.OAUTH_TOKEN.keys() - {"docker_host"}
 
 
 def test_hosts_ask_for_consent_one_after_the_other() -> None:

@@ -175,6 +175,18 @@ def test_a_document_that_nobody_has_settled_is_pushed_to_settle_it(docker: Docke
     assert (outcome.changed, outcome.generation) == (False, 4)
 
 
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_a_document_that_was_renewed_since_stays_and_the_play_goes_on(docker: Docker, check_mode: bool) -> None:
+    docker.has_volume()
+    docker.on("status", answers=[said(status(4, document=document(fingerprint="9" * 16)))])
+    there = document(fingerprint="9" * 16)
+    reply = {"changed": False, "reason": "NewerThere", "before": there, "after": there, "generation": 4}
+    docker.on("push", answers=[said(reply)])
+    outcome = volume.pushed(docker.helper, "0700", b"secret", "d" * 16, [], check_mode=check_mode).as_result()
+    assert (outcome["changed"], outcome["reason"], outcome["generation"]) == (False, "NewerThere", 4)
+    assert outcome["diff"]["before"] == outcome["diff"]["after"]
+
+
 def test_check_mode_does_not_push_into_a_volume_that_is_not_initialised(docker: Docker) -> None:
     docker.has_volume()
     docker.on("status", answers=[said(status(0, volume=FRESH, document=NOTHING))])

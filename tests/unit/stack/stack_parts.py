@@ -14,6 +14,8 @@ import pytest
 import redis
 
 from token_keeper import Snapshot, TokenDocument, TokenKeeperError, fingerprint
+from token_keeper.report import describe
+from token_keeper.status import Status
 
 ACCESS_TOKEN = "canary-access-token-6f1c"
 REFRESH_TOKEN = "canary-refresh-token-83ad"
@@ -77,6 +79,9 @@ class FakeStore:
             account="ana@example.com",
         )
         self.error: Exception | None = None
+        self.failures = 0
+        self.cooldown_until: str | None = None
+        self.conditions: list[dict[str, Any]] = []
         self.delay = 0.0
         self.revoked: list[str] = []
 
@@ -89,9 +94,25 @@ class FakeStore:
         self._answer()
         return Snapshot(self.document, self.generation, fingerprint(self.document.token or ""))
 
-    def status(self) -> Any:
+    def status(self) -> Status:
         self._answer()
-        raise TokenKeeperError("tests of the status use a real store")
+        return Status(
+            path="/app/tokens/token.json",
+            volume={},
+            document=describe(self.document),
+            generation=self.generation or 0,
+            grant="grant",
+            exchanges=0,
+            failures=self.failures,
+            cooldown_until=self.cooldown_until,
+            rotation="unknown",
+            reuse_grace=0.0,
+            clock_skew=None,
+            grant_expiry=None,
+            conditions=self.conditions,
+            deadlines=[],
+            healthy=not self.conditions and (self.document.expires_in(time.time()) > 0 or not self.failures),
+        )
 
     def credentials(self) -> Any:
         self._answer()

@@ -69,11 +69,51 @@ def test_unready_names_each_reason(fake_store: FakeStore, away: str) -> None:
     assert "run site.yml" in answer.text
 
 
-def test_unready_when_the_token_is_over(client: TestClient, fake_store: FakeStore) -> None:
+@pytest.mark.parametrize("failures", [0, 3])
+def test_ready_when_the_next_request_renews_the_token(client: TestClient, fake_store: FakeStore, failures: int) -> None:
     fake_store.document = dataclasses.replace(fake_store.document, expiry=datetime.now(UTC) - timedelta(seconds=1))
+    fake_store.failures = failures
     answer = client.get("/api/v1/health/ready")
-    assert answer.status_code == 503
-    assert answer.json()["checks"][1]["reason"] == "TokenExpired"
+    assert answer.status_code == 200, answer.text
+    check = answer.json()["checks"][1]
+    assert (check["ok"], check["reason"]) == (True, "RenewalDue")
+    assert "next request" in check["message"]
+    assert ("3 in a row failed" in check["message"]) is bool(failures)
+
+
+@pytest.mark.parametrize(("age", "status", "reason"), [(1, 503, "RenewalFailing"), (-60, 200, "Valid")])
+def test_unready_while_no_request_may_renew_a_token_that_is_over(
+    client: TestClient, fake_store: FakeStore, age: int, status: int, reason: str
+) -> None:
+    fake_store.document = dataclasses.replace(fake_store.document, expiry=datetime.now(UTC) - timedelta(seconds=age))
+    fake_store.failures, fake_store.cooldown_until = 3, "2026-11-23T12:00:00Z"
+    answer = client.get("/api/v1/health/ready")
+    assert (answer.status_code, answer.json()["checks"][1]["reason"]) == (status, reason)
+    if status == 503:
+        assert "3 renewals in a row failed" in answer.text
+        assert "2026-11-23T12:00:00Z" in answer.text
+
+
+def test_unready_when_the_store_says_so_without_a_condition(client: TestClient, fake_store: FakeStore) -> None:
+    fake_store.conditions = [{"type": "Refreshing", "status": "False", "reason": "Idle", "message": "nothing"}]
+    answer = client.get("/api/v1/health/ready")
+    assert (answer.status_code, answer.json()["checks"][1]["reason"]) == (503, "NotHealthy")
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "reason"),
+    [
+        ("ReauthRequired", "True", "InvalidGrant"),
+        ("Ready", "False", "AccountClosed"),
+    ],
+)
+def test_unready_when_only_a_person_can_help(
+    client: TestClient, fake_store: FakeStore, kind: str, status: str, reason: str
+) -> None:
+    fake_store.conditions = [{"type": kind, "status": status, "reason": reason, "message": "what happened"}]
+    answer = client.get("/api/v1/health/ready")
+    assert (answer.status_code, answer.json()["checks"][1]["reason"]) == (503, reason)
+    assert "what happened; run site.yml" in answer.text
 
 
 def test_a_volume_that_hangs_does_not_hang_readiness_or_the_loop(client: TestClient, fake_store: FakeStore) -> None:
