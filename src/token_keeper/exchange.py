@@ -7,6 +7,7 @@ is decided under the volume's lock, with the journal in hand.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
 import json
@@ -15,7 +16,7 @@ import ssl
 import threading
 import time
 import urllib.parse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
@@ -105,12 +106,13 @@ def request_token(
     prepare()  # before the clock starts: on a busy machine it takes a while
 
     def ask(received: threading.Event) -> TokenReply:
-        status, headers, body = _post(token_uri, form, deadline)
-        reply = _judge(token_uri, form, status, headers, body)
-        received.set()
-        if on_reply is not None:
-            on_reply(reply)
-        return reply
+        with _connection() as responses:  # closed when the reply is kept, and not before
+            status, headers, body = _post(token_uri, form, deadline, responses)
+            reply = _judge(token_uri, form, status, headers, body)
+            received.set()
+            if on_reply is not None:
+                on_reply(reply)
+            return reply
 
     return _within(deadline, token_uri, ask)
 
@@ -123,7 +125,12 @@ def revoke_token(revocation_uri: str, token: str, *, deadline: float = DEADLINE)
     """
     prepare()
     form = {"token": token}
-    status, headers, body = _within(deadline, revocation_uri, lambda _: _post(revocation_uri, form, deadline))
+
+    def ask(_: threading.Event) -> tuple[int, Mapping[str, str], bytes]:
+        with _connection() as responses:
+            return _post(revocation_uri, form, deadline, responses)
+
+    status, headers, body = _within(deadline, revocation_uri, ask)
     if status == 200 or _error_code(_decode(body)) in {"invalid_token", "invalid_grant"}:
         return
     raise ProviderUnavailable(
@@ -190,12 +197,23 @@ def _wait(thread: threading.Thread, received: threading.Event, end: float) -> No
         thread.join()  # the reply is here and is being saved, which ends by itself
 
 
-def _post(url: str, form: Mapping[str, str], deadline: float) -> tuple[int, Mapping[str, str], bytes]:
+@contextlib.contextmanager
+def _connection() -> Iterator[list[requests.Response]]:
+    """Hold the responses of one request. They hold its socket, and each other until garbage is collected."""
+    responses: list[requests.Response] = []
+    try:
+        yield responses
+    finally:
+        responses.clear()
+
+
+def _post(
+    url: str, form: Mapping[str, str], deadline: float, responses: list[requests.Response]
+) -> tuple[int, Mapping[str, str], bytes]:
     import google.auth.transport.requests  # noqa: PLC0415
     import requests  # noqa: PLC0415
 
     with requests.Session() as session:
-        responses: list[requests.Response] = []
         session.hooks["response"].append(lambda response, *_, **__: responses.append(response))
         transport = google.auth.transport.requests.Request(session)
         try:
