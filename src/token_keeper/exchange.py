@@ -16,7 +16,7 @@ import ssl
 import threading
 import time
 import urllib.parse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
@@ -111,12 +111,13 @@ def request_token(
     prepare()  # before the clock starts: on a busy machine it takes a while
 
     def ask(received: threading.Event) -> TokenReply:
-        status, headers, body = _post(token_uri, form, deadline)
-        reply = _judge(token_uri, form, status, headers, body)
-        received.set()
-        if on_reply is not None:
-            on_reply(reply)
-        return reply
+        with _connection() as responses:  # closed when the reply is kept, and not before
+            status, headers, body = _post(token_uri, form, deadline, responses)
+            reply = _judge(token_uri, form, status, headers, body)
+            received.set()
+            if on_reply is not None:
+                on_reply(reply)
+            return reply
 
     return _within(deadline, token_uri, ask)
 
@@ -136,7 +137,12 @@ def revoke_token(
         "client_id": client_id,
         "client_secret": client_secret,
     }
-    status, headers, body = _within(deadline, revocation_uri, lambda _: _post(revocation_uri, form, deadline))
+
+    def ask(_: threading.Event) -> tuple[int, Mapping[str, str], bytes]:
+        with _connection() as responses:
+            return _post(revocation_uri, form, deadline, responses)
+
+    status, headers, body = _within(deadline, revocation_uri, ask)
     # a guard in front of the endpoint says invalid_token as well (RFC 6750), and with 401
     unknown = status == 400 and _error_code(_decode(body)) in {"invalid_token", "invalid_grant"}
     if status == 200 or unknown:
@@ -219,14 +225,25 @@ def _within(deadline: float, url: str, work: Callable[[threading.Event], Result]
     raise _no_reply(url, f"was asked, and that broke off ({type(call.error).__name__})") from call.error
 
 
-def _post(url: str, form: Mapping[str, str], deadline: float) -> tuple[int, Mapping[str, str], bytes]:
+@contextlib.contextmanager
+def _connection() -> Iterator[list[requests.Response]]:
+    """Hold the responses of one request. They hold its socket, and each other until garbage is collected."""
+    responses: list[requests.Response] = []
+    try:
+        yield responses
+    finally:
+        responses.clear()
+
+
+def _post(
+    url: str, form: Mapping[str, str], deadline: float, responses: list[requests.Response]
+) -> tuple[int, Mapping[str, str], bytes]:
     import google.auth.transport.requests  # noqa: PLC0415
     import requests  # noqa: PLC0415
 
     with requests.Session() as session:
         # Else requests looks for a password in ~/.netrc; proxies and certificates still come from the environment.
         session.auth = lambda request: request
-        responses: list[requests.Response] = []
         session.hooks["response"].append(lambda response, *_, **__: responses.append(response))
         transport = google.auth.transport.requests.Request(session)
         try:

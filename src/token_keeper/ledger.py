@@ -256,7 +256,8 @@ class Ledger:
         try:
             found = self.volume.read(self.volume.name)
             if found is not None:
-                self.well_kept = _well_kept(found[1], os.fstat(self.directory))
+                with contextlib.suppress(OSError):
+                    self.well_kept = _well_kept(found[1], os.fstat(self.directory))
                 self.document = TokenDocument.parse(found[0], str(self.volume.path))
         except TokenCorrupt as problem:
             self.problem = problem

@@ -270,10 +270,13 @@ def _begin(ledger: Ledger, document: TokenDocument, earlier: Entry | None) -> st
     state.set_condition("Refreshing", "True", "ExchangeStarted", f"exchange {identifier}", now)
     try:
         ledger.save()
-    except StorageError:
+    except StorageError as error:
+        # If only the flush failed it stands there, and the next writer would take it for sent: it is taken back.
         state.journal = before
-        with contextlib.suppress(StorageError):
-            ledger.volume.remove(ledger.directory, name)
+        state.set_condition("Refreshing", "False", error.reason, error.message, now)
+        for take_back in (ledger.save, lambda: ledger.volume.remove(ledger.directory, name)):
+            with contextlib.suppress(StorageError):
+                take_back()
         raise
     return name
 

@@ -107,7 +107,7 @@ class Volume:
         except OSError as error:
             raise self._failure("read", path, error) from error
         finally:
-            os.close(descriptor)
+            _close(descriptor)
 
     def replace(self, directory: int, name: str, data: bytes, *, flush_directory: bool = True) -> None:
         """Replace a file durably; the caller holds the lock.
@@ -202,7 +202,7 @@ class Volume:
         try:
             yield descriptor
         finally:
-            os.close(descriptor)
+            _close(descriptor)
 
     @contextlib.contextmanager
     def folder(self, directory: int, name: str) -> Iterator[int]:
@@ -221,7 +221,7 @@ class Volume:
         try:
             yield descriptor
         finally:
-            os.close(descriptor)
+            _close(descriptor)
 
     def sweep(self, directory: int) -> None:
         """Remove temporary files of writers that died; called under the lock, so none of them is in use.
@@ -307,6 +307,12 @@ def _not_a_file(path: Path, what: str) -> TokenCorrupt:
         reason="NotAFile",
         remedy="move it away, then run site.yml; Docker makes a directory when a bind mount's source is missing",
     )
+
+
+def _close(descriptor: int) -> None:
+    """Close what was only read, or a folder: whatever the file system says to that, nothing can be lost by it."""
+    with contextlib.suppress(OSError):
+        os.close(descriptor)
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

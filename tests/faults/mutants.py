@@ -136,6 +136,27 @@ def no_journal() -> None:
 
 
 @mutant
+def journal_not_taken_back() -> None:
+    begin, save = refresh._begin, ledger.Ledger.save
+
+    def without(*args: Any) -> str:
+        saves: list[None] = []
+
+        def once(self: ledger.Ledger) -> None:
+            if not saves:
+                saves.append(None)
+                save(self)
+
+        ledger.Ledger.save = once  # type: ignore[method-assign]
+        try:
+            return begin(*args)
+        finally:
+            ledger.Ledger.save = save  # type: ignore[method-assign]
+
+    refresh._begin = without  # type: ignore[assignment]
+
+
+@mutant
 def reply_not_saved_first() -> None:
     refresh._write_reply = lambda *_: None
 

@@ -26,6 +26,7 @@ CAUGHT_BY = {
     "no_flush_of_the_directory": "volume.py::test_what_is_written_is_flushed_before_and_after_the_rename",
     "second_attempt": "refresh.py::test_a_lost_reply_under_rotation_is_not_tempted",
     "no_journal": "stampede.py::test_when_the_holder_is_killed_under_rotation_nobody_tempts_the_provider",
+    "journal_not_taken_back": "refresh.py::test_a_journal_whose_flush_fails_is_taken_back",
     "reply_not_saved_first": "refresh.py::test_a_late_reply_is_written_and_rolled_forward",
     "pending_replies_cleaned_up": "reconcile.py::test_a_complete_reply_is_rolled_forward",
     "superseded_token_adopted": "reconcile.py::test_a_superseded_refresh_token_is_refused_and_mended",

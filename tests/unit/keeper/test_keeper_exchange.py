@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import json
+import os
 import signal
 import threading
 import time
@@ -42,6 +45,33 @@ def test_a_reply_is_taken_with_all_it_says(provider: Provider) -> None:
     assert seen == [reply]
     assert reply.access_token not in repr(reply)
     assert len(provider.forms) == 1
+
+
+def test_an_exchange_leaves_no_connection_open(provider: Provider) -> None:
+    """Not even until garbage is collected, which in a process that does little is never."""
+    gc.collect()
+    gc.disable()
+    try:
+        before = sockets()
+        request_token(provider.token_uri, form_of(provider))
+        revoke_token(provider.revocation_uri, provider.grant().refresh_token)
+        with pytest.raises(ProviderUnavailable):
+            provider.script.append("fault")
+            request_token(provider.token_uri, form_of(provider))
+        end = time.monotonic() + 5  # the provider is in this process too, and takes a moment to hang up
+        while sockets() - before and time.monotonic() < end:
+            time.sleep(0.01)
+        assert sockets() - before == set()
+    finally:
+        gc.enable()
+
+
+def sockets() -> set[str]:
+    found = set()
+    for descriptor in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            found.add(os.readlink(f"/proc/self/fd/{descriptor}"))
+    return {name for name in found if name.startswith("socket:")}
 
 
 KINDS: list[tuple[str, type[TokenKeeperError], str, bool | None]] = [

@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -640,6 +641,32 @@ def test_a_disk_that_is_full_before_the_exchange_spends_nothing(
         assert rotating.forms == []
     assert pendings(path) == []
     assert store.access_token() in rotating.access_tokens
+
+
+def test_a_journal_whose_flush_fails_is_taken_back(
+    store: TokenStore, rotating: Provider, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its name may stand there all the same, and the next writer would take the refresh token for spent."""
+    push(store, expired(rotating.grant()), rotation="yes")
+    fsync = os.fsync
+    failures = [OSError(errno.EIO, "a bad disk")]
+
+    def fail_once(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode) and failures:
+            raise failures.pop()
+        fsync(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fail_once)
+        with pytest.raises(StorageError):
+            store.access_token()
+    assert rotating.forms == []
+    state = state_of(path)
+    assert state.journal is None
+    assert state.conditions["Refreshing"].status == "False"
+    assert pendings(path) == []
+    assert TokenStore(path).access_token() in rotating.access_tokens
+    assert rotating.exchanges == 1
 
 
 def test_a_fault_of_our_own_in_the_midst_of_it_leaves_an_outcome_that_is_unknown(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import itertools
 import json
 import os
@@ -144,6 +145,30 @@ def test_a_write_that_fails_leaves_the_old_file(
     assert caught.value.remedy
     assert path.read_bytes() == b"old"
     assert names(path) == ["token.json"]
+
+
+def test_closing_what_was_only_read_fails_nothing(
+    path: Path, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network's file system may say at the end that something was wrong."""
+    store = TokenStore(path)
+    store.replace(provider.grant())
+    close = os.close
+    read_only: set[int] = set()
+
+    def fail(descriptor: int) -> None:
+        mode = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE
+        close(descriptor)
+        if mode == os.O_RDONLY:
+            read_only.add(descriptor)
+            raise OSError(errno.EIO, "a bad network")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "close", fail)
+        assert store.read() == TokenStore(path).read()
+        assert store.refresh(force=True).exchanged
+        assert store.replace(expired(provider.grant()), force=True).changed
+    assert read_only
 
 
 def test_a_reader_never_sees_anything_but_a_whole_file(volume: Volume, directory: int) -> None:

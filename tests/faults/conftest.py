@@ -1,0 +1,78 @@
+"""What the tests of faults share: a token volume, providers, and a note of how much was tried."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+from keeper_provider import Provider, running_provider
+
+FIGURES = pytest.StashKey[list[str]]()
+
+hypothesis.settings.register_profile("faults", deadline=None)
+hypothesis.settings.load_profile("faults")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """The document's path in a volume of its own."""
+    volume = tmp_path / "tokens"
+    volume.mkdir(mode=0o700)
+    return volume / "token.json"
+
+
+@pytest.fixture
+def fresh_path(tmp_path: Path) -> Callable[[], Path]:
+    """Makes volumes, one after another; the one before is removed."""
+    folder = tmp_path / "volumes"
+
+    def make() -> Path:
+        shutil.rmtree(folder, ignore_errors=True)
+        volume = folder / "tokens"
+        volume.mkdir(mode=0o700, parents=True)
+        return volume / "token.json"
+
+    return make
+
+
+@pytest.fixture
+def rotating() -> Iterator[Provider]:
+    """A provider that rotates refresh tokens and ends the grant when one is used twice."""
+    with running_provider(rotation=True) as running:
+        yield running
+
+
+@pytest.fixture
+def keeping() -> Iterator[Provider]:
+    """A provider that keeps refresh tokens, as Google does."""
+    with running_provider() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def strace() -> None:
+    """Tell early, and plainly, where strace is missing or may not trace; these tests are never left out."""
+    if shutil.which("strace") is None:
+        pytest.fail("strace is missing: scripts/strace.sh installs it where it may, or says how")
+    tried = subprocess.run(["strace", "-o", "/dev/null", "true"], capture_output=True, text=True, check=False)
+    if tried.returncode != 0:
+        pytest.fail(f"strace may not trace here (in a container: --cap-add SYS_PTRACE): {tried.stderr.strip()}")
+
+
+@pytest.fixture
+def figure(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Says at the end of the session how much was tried."""
+
+    def note(text: str) -> None:
+        request.config.stash.setdefault(FIGURES, []).append(text)
+
+    return note
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for text in config.stash.get(FIGURES, []):
+        terminalreporter.write_line(text)
