@@ -1,14 +1,17 @@
 #!/bin/sh
-# Makes .venv from a hashed lock, or completes it. Usage: environment.sh controller|dev
+# Makes .venv from a hashed lock, or completes it. Usage: environment.sh controller|dev|bench
+# What the benchmarks compare with stays apart, in .venv/bench: no other environment has to agree with it.
 set -eu
 cd "$(dirname "$0")/.."
 set_name=$1
+venv=.venv
+[ "$set_name" != bench ] || venv=.venv/bench
 
 say() {
     printf '\033[1m==>\033[0m %s\n' "$1"
 }
 
-if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
+if ! $venv/bin/python -m pip --version >/dev/null 2>&1; then
     python=$(scripts/find_python.sh)
     if ! "$python" -c 'import ensurepip' 2>/dev/null; then
         # Debian packs it apart, once for each version
@@ -17,18 +20,18 @@ if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
         apt-get update -qq
         DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends "$package" >/dev/null
     fi
-    say "Making .venv with $("$python" --version)"
-    rm -rf .venv
-    "$python" -m venv .venv
+    say "Making $venv with $("$python" --version)"
+    rm -rf $venv
+    "$python" -m venv $venv
 fi
 
 say "Installing requirements/$set_name.txt ($(grep -c == "requirements/$set_name.txt") packages, by their hashes)"
-.venv/bin/python -m pip install --quiet --quiet --disable-pip-version-check --no-input --no-compile \
+$venv/bin/python -m pip install --quiet --quiet --disable-pip-version-check --no-input --no-compile \
     --require-hashes --requirement "requirements/$set_name.txt"
 
 # The package itself, as it stands in the checkout
-site=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+site=$($venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 echo "$PWD/src" >"$site/token_keeper_checkout.pth"
-touch ".venv/.$set_name.stamp"
+touch "$venv/.$set_name.stamp"
 # The larger set holds the smaller
-[ "$set_name" = controller ] || touch .venv/.controller.stamp
+[ "$set_name" != dev ] || touch .venv/.controller.stamp

@@ -18,6 +18,6 @@ lock() {
 }
 
 lock dev
-for name in controller images keeper stack sandbox; do
+for name in bench controller images keeper stack sandbox; do
     lock "$name" --constraint dev.txt
 done

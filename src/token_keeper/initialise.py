@@ -6,13 +6,12 @@ helper, as root with CAP_CHOWN and nothing else, decides this instead; afterward
 
 from __future__ import annotations
 
-import dataclasses
 import errno
 import os
 import re
 import stat
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from token_keeper.errors import Conflict, StorageError
 from token_keeper.filesystem import filesystem_of, is_shared
@@ -21,8 +20,7 @@ _MARKER: Final = ".token-keeper"
 _OURS: Final = re.compile(r"\.json(\.|$)|^lost\+found$")
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class InitOutcome:
+class InitOutcome(NamedTuple):
     """Owner and mode before and after; ``mode`` as four octal digits."""
 
     changed: bool
@@ -31,7 +29,7 @@ class InitOutcome:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the outcome as the command line's JSON."""
-        return dataclasses.asdict(self)
+        return self._asdict()
 
 
 def initialise(

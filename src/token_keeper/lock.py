@@ -19,13 +19,13 @@ from typing import Final
 
 from token_keeper.errors import LockTimeout, StorageError
 
-_FIRST_PAUSE: Final = 0.002
+_FIRST_PAUSE: Final = 0.005
 _LONGEST_PAUSE: Final = 0.020
 """Seconds between two looks of a waiter. It sees whether it still needs the lock at all, which a waiter that is blocked
 in ``flock`` could not; sixty-four of them that look cost less than the one they wait for."""
 
-_LOOKS: Final = 2
-"""Looks between two tries: to look is one system call, to try is four."""
+_LOOKS: Final = 4
+"""Looks between two tries: to look is one system call, to try is four, and to be the next is seldom needed."""
 
 
 class _Process:
@@ -40,9 +40,9 @@ class _Process:
         # taken around every fork, so that no descriptor is open and not yet (or no longer) listed in ``held``
         self.guard = threading.RLock()
 
-    def mutex(self, directory: Path) -> threading.Lock:
+    def mutex(self, directory: str) -> threading.Lock:
         with self.guard:
-            return self.mutexes.setdefault(os.path.realpath(directory), threading.Lock())
+            return self.mutexes.setdefault(directory, threading.Lock())
 
     def open(self, directory: Path) -> int:
         with self.guard:
@@ -87,6 +87,9 @@ class DirectoryLock:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        # Names what threads share a mutex by. A link that is set anew later can't do harm: the descriptors of two
+        # threads exclude each other as well.
+        self._real = os.path.realpath(directory)
 
     @contextlib.contextmanager
     def hold(self, timeout: float, *, given_up: Callable[[], bool] = lambda: False) -> Iterator[int | None]:
@@ -104,7 +107,7 @@ class DirectoryLock:
             StorageError: the directory is missing, not a directory, not ours, or on a file system without flock.
         """
         deadline = time.monotonic() + timeout
-        mutex = _process.mutex(self._directory)
+        mutex = _process.mutex(self._real)
         pause = _FIRST_PAUSE
         while True:
             # the mutex keeps the threads of one process from competing with each other in the file system

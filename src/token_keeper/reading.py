@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import time
-from typing import Final
+from typing import Final, NamedTuple
 
 from token_keeper.clock import Span, uptime
 from token_keeper.document import TokenDocument
@@ -23,8 +22,7 @@ _MARGIN: Final = 10.0
 _MARGIN_SHARE: Final = 0.1
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Timing:
+class Timing(NamedTuple):
     """How long an access token is used, and from when it is renewed ahead.
 
     Attributes:
@@ -75,8 +73,7 @@ class Timing:
         return self.left > self.margin()
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """A parsed document, and until when which use of it is right, on the boot clock (:func:`clock.uptime`).
 
     Attributes:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import stat
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 from token_keeper.address import where
 from token_keeper.document import TokenDocument
@@ -42,8 +41,7 @@ def describe_file(data: bytes, status: os.stat_result) -> dict[str, Any]:
     }
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class RefreshOutcome:
+class RefreshOutcome(NamedTuple):
     """What a refresh came to.
 
     Attributes:
@@ -62,11 +60,10 @@ class RefreshOutcome:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the outcome as the command line's JSON."""
-        return {"changed": self.exchanged, **dataclasses.asdict(self)}
+        return {"changed": self.exchanged, **self._asdict()}
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class ReplaceOutcome:
+class ReplaceOutcome(NamedTuple):
     """What a push came to: ``reason`` is Created, Replaced, Unchanged, or NewerThere (a newer token of the grant)."""
 
     changed: bool
@@ -77,11 +74,10 @@ class ReplaceOutcome:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the outcome as the command line's JSON."""
-        return dataclasses.asdict(self)
+        return self._asdict()
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class PolicyOutcome:
+class PolicyOutcome(NamedTuple):
     """What is declared of the provider before and after: ``rotation``, ``reuse_grace`` in seconds, ``publishing``."""
 
     changed: bool
@@ -91,11 +87,10 @@ class PolicyOutcome:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the outcome as the command line's JSON."""
-        return dataclasses.asdict(self)
+        return self._asdict()
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class ClearOutcome:
+class ClearOutcome(NamedTuple):
     """What taking the document away came to."""
 
     changed: bool
@@ -104,4 +99,4 @@ class ClearOutcome:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the outcome as the command line's JSON."""
-        return dataclasses.asdict(self)
+        return self._asdict()

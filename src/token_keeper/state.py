@@ -24,6 +24,9 @@ Rotation = Literal["yes", "no", "unknown"]
 ConditionStatus = Literal["True", "False", "Unknown"]
 Publishing = Literal["testing", "production", "unknown"]
 Outcome = Literal["open", "no_reply", "server_error"]
+_ROTATIONS: Final = get_args(Rotation)
+_STATUSES: Final = get_args(ConditionStatus)
+_OUTCOMES: Final = get_args(Outcome)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -87,7 +90,7 @@ class Journal:
             and isinstance(self.document, str)
             and isinstance(self.refresh_token, str)
             and _is_count(self.generation)
-            and self.outcome in get_args(Outcome)
+            and self.outcome in _OUTCOMES
             and isinstance(self.replayed, bool)
             and (self.grant is None or (isinstance(self.grant, str) and self.grant.isalnum()))
         )
@@ -105,7 +108,7 @@ class Condition:
     def is_sane(self) -> bool:
         """Tell whether every value is of its kind."""
         texts = (self.reason, self.message, self.last_transition_time)
-        return self.status in get_args(ConditionStatus) and all(isinstance(text, str) for text in texts)
+        return self.status in _STATUSES and all(isinstance(text, str) for text in texts)
 
 
 @dataclasses.dataclass(slots=True)
@@ -172,8 +175,7 @@ class State:
             for name in ("cooldown", "token_life"):
                 fields[name] = Span.parse(fields[name]) if fields.get(name) else None
             fields["conditions"] = {name: Condition(**value) for name, value in fields["conditions"].items()}
-            known = {field.name for field in dataclasses.fields(cls)} - {"unknown"}
-            unknown = {name: fields.pop(name) for name in set(fields) - known}
+            unknown = {name: fields.pop(name) for name in set(fields) - _KNOWN}
             state = cls(**fields, unknown=unknown)
             return state if state._is_sane() else None
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
@@ -191,7 +193,7 @@ class State:
             and all(span is None or span.is_sane() for span in (self.cooldown, self.token_life))
             and (self.clock_skew is None or _is_number(self.clock_skew))
             and _is_number(self.reuse_grace)
-            and self.rotation in get_args(Rotation)
+            and self.rotation in _ROTATIONS
             and isinstance(self.superseded, list)
             and all(isinstance(token, str) for token in self.superseded)
             and all(condition.is_sane() for condition in self.conditions.values())
@@ -201,9 +203,11 @@ class State:
 
     def to_json(self) -> str:
         """Return the side file's text."""
-        fields = dataclasses.asdict(self)
-        unknown = fields.pop("unknown")
-        return json.dumps({**unknown, "version": VERSION, **fields}, indent=1)
+        fields: dict[str, Any] = {**self.unknown, "version": VERSION}
+        for name in _FIELDS:
+            fields[name] = getattr(self, name)
+        # one line, and no copies of lists that only grow: every writer does this while the others wait for it
+        return json.dumps(fields, default=_fields_of)
 
     def declare(
         self, rotation: Rotation | None, reuse_grace: float | None, publishing: Publishing | None
@@ -242,6 +246,14 @@ class State:
     def conditions_list(self) -> list[dict[str, Any]]:
         """Return the conditions as a list of objects with a ``type``."""
         return [{"type": name, **dataclasses.asdict(condition)} for name, condition in sorted(self.conditions.items())]
+
+
+_FIELDS: Final = tuple(field.name for field in dataclasses.fields(State) if field.name != "unknown")
+_KNOWN: Final = frozenset(_FIELDS)
+
+
+def _fields_of(part: Identity | Journal | Condition | Span | Instant) -> dict[str, Any]:
+    return {field.name: getattr(part, field.name) for field in dataclasses.fields(part)}
 
 
 def _journal(fields: dict[str, Any]) -> Journal:

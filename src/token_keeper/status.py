@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import stat
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 from token_keeper import report
 from token_keeper.deadlines import deadlines_of
@@ -20,8 +19,7 @@ from token_keeper.state import State, timestamp
 from token_keeper.volume import Volume
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Status:
+class Status(NamedTuple):
     """What a look at a volume found; the attributes are JSON objects without secrets.
 
     Attributes:
@@ -53,7 +51,7 @@ class Status:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the status as the command line's JSON."""
-        return dataclasses.asdict(self)
+        return self._asdict()
 
 
 def look(volume: Volume) -> Status:

@@ -8,10 +8,9 @@ document is there.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from token_keeper.clock import uptime
 from token_keeper.document import TokenDocument
@@ -36,8 +35,7 @@ _RETRY_PAUSE: Final = 1.0
 _JUDGE_AGAIN: Final = 0.05
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(NamedTuple):
     """The document as it is now.
 
     Attributes:

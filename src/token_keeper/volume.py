@@ -8,14 +8,13 @@ so does the machine that comes up after a power loss.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import errno
 import os
 import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from token_keeper.document import MAX_BYTES
 from token_keeper.errors import StorageError, TokenCorrupt
@@ -30,8 +29,7 @@ PENDING_BYTES: Final = 16_384
 """Space that is reserved before an exchange, so that a full disk is found before the provider is asked."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class FileIdentity:
+class FileIdentity(NamedTuple):
     """What tells one version of a file from the next. Inode numbers are reused, so the times belong to it."""
 
     inode: int
@@ -56,6 +54,7 @@ class Volume:
         self.path = path
         self.directory = path.parent
         self.name = path.name
+        self._text_directory = str(path.parent)
         self.state_name = f".{path.name}.state"
         self.events_name = f".{path.name}.events"
         self.history_name = f".{path.name}.history"
@@ -81,9 +80,10 @@ class Volume:
             TokenCorrupt: a directory or a device stands where the file should be.
             StorageError: it can't be read.
         """
-        path = self.directory / name
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
+            descriptor = os.open(
+                f"{self._text_directory}/{name}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
+            )
         except FileNotFoundError:
             return None
         except NotADirectoryError as error:
@@ -94,18 +94,17 @@ class Volume:
             ) from error
         except OSError as error:
             if error.errno == errno.ELOOP:
-                raise _not_a_file(path, "a symbolic link") from error
+                raise _not_a_file(self.directory / name, "a symbolic link") from error
             if error.errno == errno.ENXIO:
-                raise _not_a_file(path, "a socket") from error
-            raise self._failure("read", path, error) from error
+                raise _not_a_file(self.directory / name, "a socket") from error
+            raise self._failure("read", self.directory / name, error) from error
         try:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
-                raise _not_a_file(path, "a directory" if stat.S_ISDIR(status.st_mode) else "a device")
-            with open(descriptor, "rb", closefd=False) as file:
-                return file.read(limit + 1), status
+                raise _not_a_file(self.directory / name, "a directory" if stat.S_ISDIR(status.st_mode) else "a device")
+            return _read_all(descriptor, limit + 1), status
         except OSError as error:
-            raise self._failure("read", path, error) from error
+            raise self._failure("read", self.directory / name, error) from error
         finally:
             _close(descriptor)
 
@@ -319,3 +318,10 @@ def _write_all(descriptor: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]
+
+
+def _read_all(descriptor: int, limit: int) -> bytes:
+    data = b""
+    while len(data) < limit and (part := os.read(descriptor, limit - len(data))):
+        data += part
+    return data

@@ -92,9 +92,11 @@ def test_the_lock_satisfies_what_was_asked_for(name: str) -> None:
 
 @pytest.mark.parametrize("name", SETS)
 def test_the_sets_agree_on_versions(name: str) -> None:
-    everything = lock("dev")
-    for key, (requirement, _) in lock(name).items():
-        assert version(requirement) == version(everything[key][0])
+    locked, everything = lock(name), lock("dev")
+    # what the benchmarks compare with is installed apart, and agrees in all that the others have too
+    assert name == "bench" or locked.keys() <= everything.keys()
+    for key in locked.keys() & everything.keys():
+        assert version(locked[key][0]) == version(everything[key][0])
 
 
 @pytest.mark.parametrize("python", ["3.11.2", "3.12.7", "3.13.1"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import signal
 import sys
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -16,7 +15,6 @@ from token_keeper.cli.output import emit, fail
 from token_keeper.cli.seconds import Seconds
 from token_keeper.document import MAX_BYTES, TokenDocument
 from token_keeper.errors import ProviderUnavailable, ReauthRequired, StorageError, TokenKeeperError
-from token_keeper.initialise import initialise
 from token_keeper.state import Publishing, Rotation
 from token_keeper.status import Status
 from token_keeper.store import DEFAULT_PATH, TokenStore
@@ -51,6 +49,8 @@ def main(context: click.Context, path: Path, lock_timeout: float) -> None:
 
 def _internal(error: Exception) -> TokenKeeperError:
     """Return what is told of an error that nobody foresaw: its kind and place, since its text may quote anything."""
+    import traceback  # noqa: PLC0415 - seldom needed, and every health check waits for the imports above
+
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return TokenKeeperError(
         f"{type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}",
@@ -289,6 +289,8 @@ def init_volume(store: TokenStore, *, uid: int, gid: int, mode: str, force: bool
         raise click.BadParameter(f"{mode!r} is not an octal mode", param_hint="--mode") from None
     if bits & ~0o770 or bits & 0o700 != 0o700:
         raise click.BadParameter(f"{mode} must let the owner in and nobody outside the group", param_hint="--mode")
+    from token_keeper.initialise import initialise  # noqa: PLC0415 - needed once in a volume's life
+
     return initialise(
         store.path.parent, name=store.path.name, uid=uid, gid=gid, mode=bits, force=force, dry_run=dry_run
     ).as_dict()
