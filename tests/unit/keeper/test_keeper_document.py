@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 from datetime import UTC, datetime, timedelta
@@ -60,8 +61,9 @@ def test_a_document_survives_being_written_and_read(document: TokenDocument) -> 
 
 @given(documents)
 def test_whatever_is_parsed_can_be_told_of(document: TokenDocument) -> None:
-    facts = json.dumps(report.describe(TokenDocument.parse(document.to_json())))
-    assert document.refresh_token not in facts or len(document.refresh_token) < 8
+    secrets = {"token": "canary-a", "refresh_token": "canary-r", "client_secret": "canary-s", "rapt_token": "canary-p"}
+    known = dataclasses.replace(document, **secrets)
+    assert "canary-" not in json.dumps(report.describe(TokenDocument.parse(known.to_json())))
 
 
 @given(documents)

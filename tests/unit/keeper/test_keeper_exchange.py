@@ -54,7 +54,7 @@ def test_an_exchange_leaves_no_connection_open(provider: Provider) -> None:
     try:
         before = sockets()
         request_token(provider.token_uri, form_of(provider))
-        revoke_token(provider.revocation_uri, provider.grant().refresh_token)
+        revoke_token(provider.revocation_uri, provider.grant().refresh_token, client_id="c", client_secret="s")
         with pytest.raises(ProviderUnavailable):
             provider.script.append("fault")
             request_token(provider.token_uri, form_of(provider))
