@@ -13,6 +13,8 @@ export LC_ALL := C.UTF-8
 
 # More options for the playbooks, e.g. make demo ARGS=-v
 ARGS ?=
+# More options for the long tests, e.g. make soak SOAK_ARGS="-n 8"
+SOAK_ARGS ?=
 # Python that is checked for its types
 TYPED := src sandbox/sandbox_provider stack/calendar_assistant $(wildcard scripts/*.py)
 MODULES := $(wildcard library module_utils plugins roles/*/*_plugins roles/*/files/*.py)
@@ -35,6 +37,10 @@ $(VENV)/.dev.stamp: requirements/dev.txt scripts/environment.sh | preflight
 
 $(VENV)/bench/.bench.stamp: requirements/bench.txt scripts/environment.sh $(VENV)/.controller.stamp
 	@scripts/environment.sh bench
+
+.PHONY: strace
+strace:
+	@scripts/strace.sh
 
 .PHONY: environment
 environment: $(VENV)/.dev.stamp ## Everything that the tests need, in .venv
@@ -60,7 +66,7 @@ engine-stop: $(VENV)/.controller.stamp ## Stop the engine, if the demo has start
 # --- the tests
 
 .PHONY: test
-test: $(VENV)/.dev.stamp ## All of the below; starts an engine if none answers, and stops that again
+test: strace $(VENV)/.dev.stamp ## All of the below; starts an engine if none answers, and stops that again
 	scripts/with_engine.sh $(MAKE) --no-print-directory checks pytest
 
 # On two cores at once: neither the linters nor Ansible use more than one
@@ -86,7 +92,7 @@ unit: $(VENV)/.dev.stamp ## Tests that need no engine
 	pytest -n 2 tests/unit
 
 .PHONY: integration
-integration: $(VENV)/.dev.stamp ## Tests on the engine
+integration: strace $(VENV)/.dev.stamp ## Tests on the engine
 	scripts/with_engine.sh pytest $(wildcard tests/integration tests/faults)
 
 .PHONY: molecule
@@ -94,8 +100,12 @@ molecule: $(VENV)/.dev.stamp ## The Molecule scenarios
 	scripts/with_engine.sh molecule test --all
 
 .PHONY: pytest
-pytest: $(VENV)/.dev.stamp
+pytest: strace $(VENV)/.dev.stamp
 	scripts/with_engine.sh scripts/tests.sh
+
+.PHONY: soak
+soak: strace $(VENV)/.dev.stamp ## Faults at every system call, every crash state, long models: half an hour; SOAK_ARGS="-n 8"
+	SOAK=1 pytest --timeout=7200 --durations=10 $(SOAK_ARGS) tests/faults
 
 .PHONY: bench
 bench: $(VENV)/bench/.bench.stamp ## Measure the store beside other ways of sharing a token

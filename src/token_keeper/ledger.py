@@ -449,10 +449,12 @@ class Ledger:
         current = self.state.identity
         if current is None:
             return False
-        for entry in self.history.entries():
-            if entry.document.fingerprint == current.document:
-                self.volume.replace(self.directory, self.volume.name, entry.document.to_json().encode())
-                self.document, self.problem = entry.document, None
+        remembered = [entry.document for entry in self.history.entries()]
+        # a power loss may have kept the state's new name and not the document's: the reply is still where it was then
+        for document in (*remembered, *self._replies().values()):
+            if document.fingerprint == current.document:
+                self.volume.replace(self.directory, self.volume.name, document.to_json().encode())
+                self.document, self.problem = document, None
                 self.events.record(
                     self.directory, event, generation=self.state.generation, reason=reason, refused=refused
                 )

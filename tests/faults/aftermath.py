@@ -7,16 +7,20 @@ import dataclasses
 import fcntl
 import os
 import threading
+import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import pytest
 from keeper_parts import edit_state, pendings, state_of, state_path
 from keeper_provider import Provider
 from traced import wait_until
 
 from token_keeper import TokenDocument, TokenStore
-from token_keeper.errors import TokenKeeperError
+from token_keeper.errors import ReauthRequired, TokenCorrupt, TokenKeeperError
+from token_keeper.exchange import TokenReply
 
 
 def start_afresh(provider: Provider) -> None:
@@ -60,10 +64,11 @@ def old_or_live(path: Path, old: TokenDocument, provider: Provider) -> TokenDocu
 
 
 def no_litter(path: Path) -> None:
-    """No temporary file is left, and of reserved files only those that may still be filled."""
+    """No temporary file is left, and no reply that nobody needs any more."""
     assert [str(file) for file in path.parent.rglob("*.tmp-*")] == []
     for pending in pendings(path):
-        assert pending.read_bytes().strip() == b"", "a reply that nobody needs any more"
+        with pytest.raises(TokenCorrupt):  # reserved, and perhaps half filled
+            TokenDocument.parse(pending.read_bytes())
 
 
 def generation_of(path: Path) -> int:
@@ -85,3 +90,28 @@ def is_outcome_unknown(path: Path, store: TokenStore) -> bool:
         condition = state_of(path).conditions["ReauthRequired"]
         return (condition.status, condition.reason) == ("True", "ExchangeOutcomeUnknown")
     return False
+
+
+def answer_directly(provider: Provider, told: Callable[[], None] = lambda: None) -> Callable[..., TokenReply]:
+    """Return what may stand in for ``request_token``: the same provider, without sockets and threads.
+
+    Args:
+        provider: what answers.
+        told: called when the answer is given, and before it is kept.
+    """
+
+    def request_token(
+        token_uri: str, form: Mapping[str, str], *, deadline: float, on_reply: Callable[[TokenReply], None]
+    ) -> TokenReply:
+        provider.forms.append(dict(form))
+        status, fields = provider.renew(dict(form))
+        told()
+        if status != 200:
+            raise ReauthRequired(f"{token_uri} answered {status}", reason="InvalidGrant")
+        reply = TokenReply(
+            fields["access_token"], fields.get("refresh_token"), fields["expires_in"], None, None, None, time.time()
+        )
+        on_reply(reply)
+        return reply
+
+    return request_token

@@ -167,6 +167,31 @@ def reply_not_saved_first() -> None:
 
 
 @mutant
+def recovered_reply_not_flushed() -> None:
+    promote = volume.Volume.promote
+
+    def trusting(self: volume.Volume, directory: int, name: str, *, flushed: bool) -> None:
+        promote(self, directory, name, flushed=True)
+
+    volume.Volume.promote = trusting  # type: ignore[method-assign]
+
+
+@mutant
+def replies_not_remembered_when_names_are_lost() -> None:
+    put_back = ledger.Ledger._put_back
+
+    def from_the_history(self: ledger.Ledger, *args: Any, **options: Any) -> bool:
+        replies = ledger.Ledger._replies
+        ledger.Ledger._replies = lambda self: {}  # type: ignore[method-assign]
+        try:
+            return put_back(self, *args, **options)
+        finally:
+            ledger.Ledger._replies = replies  # type: ignore[method-assign]
+
+    ledger.Ledger._put_back = from_the_history  # type: ignore[method-assign]
+
+
+@mutant
 def pending_replies_cleaned_up() -> None:
     def pendings(self: volume.Volume, directory: int) -> list[str]:
         for name in self._names(directory):

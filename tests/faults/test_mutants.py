@@ -1,6 +1,6 @@
 """Tests that can fail: each guarantee is taken away once, and the test that guards it has to notice.
 
-The same tests pass in ``tests/unit/keeper`` when nothing is broken.
+The same tests pass in ``tests/unit/keeper``, or here, when nothing is broken.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from mutants import MUTANTS
 
-TESTS = Path(__file__).resolve().parents[1] / "unit" / "keeper"
+FAULTS = Path(__file__).resolve().parent
+TESTS = FAULTS.parent / "unit" / "keeper"
 
 CAUGHT_BY = {
     "no_lock": "stampede.py::test_sixty_four_forked_processes_make_one_exchange[False]",
@@ -28,6 +29,8 @@ CAUGHT_BY = {
     "no_journal": "stampede.py::test_when_the_holder_is_killed_under_rotation_nobody_tempts_the_provider",
     "journal_not_taken_back": "refresh.py::test_a_journal_whose_flush_fails_is_taken_back",
     "reply_not_saved_first": "refresh.py::test_a_late_reply_is_written_and_rolled_forward",
+    "recovered_reply_not_flushed": "faults/power_loss.py::test_a_recovery_of_a_reply_that_was_written_and_not_flushed",
+    "replies_not_remembered_when_names_are_lost": "faults/power_loss.py::test_a_refresh[True-history fails]",
     "pending_replies_cleaned_up": "reconcile.py::test_a_complete_reply_is_rolled_forward",
     "superseded_token_adopted": "reconcile.py::test_a_superseded_refresh_token_is_refused_and_mended",
     "foreign_consent_overwritten": "refresh.py::test_a_consent_that_was_given_while_the_provider_was_asked",
@@ -45,11 +48,12 @@ def test_a_broken_guarantee_is_noticed(name: str) -> None:
     file, _, test = CAUGHT_BY[name].partition("::")
     chosen = test.partition("[")[0]
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "mutants", "-p", "no:cacheprovider", "--tb=line"]
-    command += [str(TESTS / f"test_keeper_{file}"), "-k", chosen]
-    search = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    ours = file.removeprefix("faults/")
+    command += [str(TESTS / f"test_keeper_{file}" if ours == file else FAULTS / f"test_{ours}"), "-k", chosen]
+    search = os.pathsep.join([str(FAULTS), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
         command, env={**os.environ, "MUTANT": name, "PYTHONPATH": search}, capture_output=True, text=True,
-        check=False, timeout=120, cwd=TESTS.parents[2],
+        check=False, timeout=120, cwd=FAULTS.parents[1],
     )  # fmt: skip
     assert done.returncode == 1, f"{CAUGHT_BY[name]} does not notice it:\n{done.stdout}\n{done.stderr}"
     assert "1 failed" in done.stdout
