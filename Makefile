@@ -72,7 +72,7 @@ test: strace $(VENV)/.dev.stamp ## All of the below; starts an engine if none an
 # On two cores at once: neither the linters nor Ansible use more than one
 .PHONY: checks
 checks:
-	$(MAKE) --no-print-directory -j2 --output-sync=line lint types molecule
+	$(MAKE) --no-print-directory -j2 --output-sync=line molecule lint types
 
 .PHONY: lint
 lint: $(VENV)/.dev.stamp ## ruff, yamllint, ansible-lint (production profile)
