@@ -190,17 +190,22 @@ class ProcessesMachine(RuleBasedStateMachine):
         self.provider.live.clear()
         self.judge(self.workers[who].ask("push", document=self.provider.grant().to_json()))
 
+    @precondition(lambda self: self.state() is not None)
     @rule(name=st.sampled_from(["history", "events"]))
     def a_side_file_vanishes(self, name: str) -> None:
         side = self.folder / f".token.json.{name}"
         shutil.rmtree(side) if side.is_dir() else side.unlink(missing_ok=True)
 
-    @precondition(lambda self: not self.is_unknown() and not self.waiting_replies())
+    @precondition(lambda self: self.is_remembered() and not self.is_unknown() and not self.waiting_replies())
     @rule()
     def the_state_vanishes(self) -> None:
-        """Not while it alone knows that a reply was lost: that is more than anything else remembers."""
+        """Not while it alone knows that a reply was lost, or how far the generations have come."""
         state_path(self.path).unlink(missing_ok=True)
         self.judge(self.workers[0].ask("access_token"))
+
+    def is_remembered(self) -> bool:
+        """Tell whether something besides the state remembers the generation."""
+        return any(self.folder.glob(".token.json.history/*.json")) or (self.folder / ".token.json.events").exists()
 
     def is_unknown(self) -> bool:
         state = self.state()
