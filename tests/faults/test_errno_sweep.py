@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 from aftermath import (
+    answer_directly,
     come_to_rest,
     forget_back_off,
     generation_of,
@@ -195,8 +196,13 @@ def is_about_the_volume(error: Exception | None) -> bool:
 
 @pytest.mark.parametrize("start", ["settled", "bare"])
 def test_a_refresh_on_a_failing_disk_asks_nothing_in_vain_and_loses_nothing(
-    fresh_path: Callable[[], Path], rotating: Provider, figure: Callable[[str], None], start: str
+    fresh_path: Callable[[], Path],
+    rotating: Provider,
+    figure: Callable[[str], None],
+    monkeypatch: pytest.MonkeyPatch,
+    start: str,
 ) -> None:
+    monkeypatch.setattr(refresh, "request_token", answer_directly(rotating))
     old: list[TokenDocument] = []
 
     def prepare() -> Path:

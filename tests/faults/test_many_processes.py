@@ -19,13 +19,14 @@ from aftermath import come_to_rest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from keeper_parts import edit_state, make_old, on_disk, pendings, push, state_path
+from keeper_parts import earlier, edit_state, on_disk, pendings, push, state_path
 from keeper_provider import Provider
 from soak import SOAK, amount
 from traced import wait_until
 from worker_processes import Answer, Worker
 
 from token_keeper import TokenDocument, TokenStore, fingerprint
+from token_keeper.clock import Instant, Span
 from token_keeper.errors import TokenCorrupt
 from token_keeper.state import Identity, State
 
@@ -174,8 +175,8 @@ class ProcessesMachine(RuleBasedStateMachine):
         journal = state.journal
         if journal is not None and journal.document == document.fingerprint:
             edit_state(self.path, journal=dataclasses.asdict(dataclasses.replace(journal, document=over.fingerprint)))
-        make_old(self.path)
-        edit_state(self.path, identity=dataclasses.asdict(Identity.of(over)))
+        life = Span(earlier(Instant.now(), 3610), 3600.0)  # what counts, whatever the document says
+        edit_state(self.path, identity=dataclasses.asdict(Identity.of(over)), token_life=dataclasses.asdict(life))
 
     @rule()
     def back_off_ends(self) -> None:
@@ -189,17 +190,22 @@ class ProcessesMachine(RuleBasedStateMachine):
         self.provider.live.clear()
         self.judge(self.workers[who].ask("push", document=self.provider.grant().to_json()))
 
+    @precondition(lambda self: self.state() is not None)
     @rule(name=st.sampled_from(["history", "events"]))
     def a_side_file_vanishes(self, name: str) -> None:
         side = self.folder / f".token.json.{name}"
         shutil.rmtree(side) if side.is_dir() else side.unlink(missing_ok=True)
 
-    @precondition(lambda self: not self.is_unknown() and not self.waiting_replies())
+    @precondition(lambda self: self.is_remembered() and not self.is_unknown() and not self.waiting_replies())
     @rule()
     def the_state_vanishes(self) -> None:
-        """Not while it alone knows that a reply was lost: that is more than anything else remembers."""
+        """Not while it alone knows that a reply was lost, or how far the generations have come."""
         state_path(self.path).unlink(missing_ok=True)
         self.judge(self.workers[0].ask("access_token"))
+
+    def is_remembered(self) -> bool:
+        """Tell whether something besides the state remembers the generation."""
+        return any(self.folder.glob(".token.json.history/*.json")) or (self.folder / ".token.json.events").exists()
 
     def is_unknown(self) -> bool:
         state = self.state()

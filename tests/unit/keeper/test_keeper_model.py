@@ -20,10 +20,11 @@ from unittest import mock
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from keeper_parts import edit_state, make_old, state_path
+from keeper_parts import earlier, edit_state, make_old, state_path
 
 from token_keeper import TokenDocument, TokenStore, fingerprint
 from token_keeper import refresh as refresh_module
+from token_keeper.clock import Instant, Span
 from token_keeper.document import expiry_after
 from token_keeper.errors import Conflict, ProviderUnavailable, ReauthRequired, TokenKeeperError
 from token_keeper.exchange import TokenReply
@@ -180,7 +181,8 @@ class StoreMachine(RuleBasedStateMachine):
         over = document.with_expires_in(-10, time.time())
         self.path.write_text(over.to_json())
         make_old(self.path)
-        edit_state(self.path, identity=dataclasses.asdict(Identity.of(over)))
+        life = Span(earlier(Instant.now(), 3610), 3600.0)  # what counts, whatever the document says
+        edit_state(self.path, identity=dataclasses.asdict(Identity.of(over)), token_life=dataclasses.asdict(life))
         entry = self.folder / ".token.json.history" / f"{state.grant}.json"
         if entry.exists():
             entry.write_text(json.dumps(json.loads(entry.read_text()) | {"document": json.loads(over.to_json())}))
