@@ -33,6 +33,9 @@ $(VENV)/.controller.stamp: requirements/controller.txt scripts/environment.sh | 
 $(VENV)/.dev.stamp: requirements/dev.txt scripts/environment.sh | preflight
 	@scripts/environment.sh dev
 
+.PHONY: controller
+controller: $(VENV)/.controller.stamp ## Ansible and what it needs on this machine, in .venv
+
 .PHONY: environment
 environment: $(VENV)/.dev.stamp ## Everything that the tests need, in .venv
 
@@ -45,9 +48,10 @@ lock: $(VENV)/.dev.stamp ## Resolve requirements/*.in again; LOCK_UPGRADE=1 take
 .PHONY: demo
 demo: $(VENV)/.controller.stamp ## Engine, images, sandbox, token, stack, proof: all on this machine
 	ansible-playbook site.yml $(ARGS)
+	@scripts/next_steps.sh
 
 .PHONY: down
-down: $(VENV)/.controller.stamp ## Remove what the demo made
+down: $(VENV)/.controller.stamp ## Remove the demo's containers; keeps token, images, engine (ARGS='-e teardown_volume=true')
 	ansible-playbook playbooks/teardown.yml $(ARGS)
 
 .PHONY: engine-stop
