@@ -42,6 +42,9 @@ $(VENV)/bench/.bench.stamp: requirements/bench.txt scripts/environment.sh $(VENV
 strace:
 	@scripts/strace.sh
 
+.PHONY: controller
+controller: $(VENV)/.controller.stamp ## Ansible and what it needs on this machine, in .venv
+
 .PHONY: environment
 environment: $(VENV)/.dev.stamp ## Everything that the tests need, in .venv
 
@@ -54,9 +57,10 @@ lock: $(VENV)/.dev.stamp ## Resolve requirements/*.in again; LOCK_UPGRADE=1 take
 .PHONY: demo
 demo: $(VENV)/.controller.stamp ## Engine, images, sandbox, token, stack, proof: all on this machine
 	ansible-playbook site.yml $(ARGS)
+	@scripts/next_steps.sh
 
 .PHONY: down
-down: $(VENV)/.controller.stamp ## Remove what the demo made
+down: $(VENV)/.controller.stamp ## Remove the demo's containers; keeps token, images, engine (ARGS='-e teardown_volume=true')
 	ansible-playbook playbooks/teardown.yml $(ARGS)
 
 .PHONY: engine-stop

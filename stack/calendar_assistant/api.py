@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from fastapi.responses import RedirectResponse
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from calendar_assistant import error_replies
@@ -46,4 +47,9 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
     error_replies.install(app)
     for subject in (health, events, calendar):
         app.include_router(subject.router)
+    app.add_api_route("/", _to_the_description, include_in_schema=False)
     return app
+
+
+async def _to_the_description() -> RedirectResponse:
+    return RedirectResponse("/docs")

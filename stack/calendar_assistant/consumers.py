@@ -19,7 +19,7 @@ class Consumer(BaseModel):
         pid: its process id in the container.
         role: ``api`` or ``worker``.
         generation: generation that it sees, ``None`` while it sees none.
-        fingerprint: fingerprint of the access token that it sees.
+        access_token_fingerprint: fingerprint of the access token that it sees.
         reason: why it sees none.
         seen_at: time of its last heartbeat.
     """
@@ -29,7 +29,7 @@ class Consumer(BaseModel):
     pid: int
     role: Literal["api", "worker"]
     generation: int | None
-    fingerprint: str | None
+    access_token_fingerprint: str | None
     reason: str | None = None
     seen_at: AwareDatetime
 

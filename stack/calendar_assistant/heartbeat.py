@@ -92,11 +92,11 @@ class Heartbeat:
         try:
             snapshot = self._store.snapshot()
         except TokenKeeperError as error:
-            return {"generation": None, "fingerprint": None, "reason": error.reason}
+            return {"generation": None, "access_token_fingerprint": None, "reason": error.reason}
         except Exception:
             logger.exception("the token volume could not be looked at")
-            return {"generation": None, "fingerprint": None, "reason": "Unforeseen"}
-        return {"generation": snapshot.generation, "fingerprint": snapshot.fingerprint, "reason": None}
+            return {"generation": None, "access_token_fingerprint": None, "reason": "Unforeseen"}
+        return {"generation": snapshot.generation, "access_token_fingerprint": snapshot.fingerprint, "reason": None}
 
     def _report(self, seen: dict[str, object]) -> bool:
         beat = {**self._identity, **seen, "seen_at": datetime.now(UTC).isoformat(timespec="milliseconds")}

@@ -169,7 +169,7 @@ def test_every_process_reports_a_new_generation(stack: Stack) -> None:
     consumers = stack.consumers()
     assert len(consumers) == EVERYBODY
     assert {consumer["service"] for consumer in consumers} == {"api", *WORKERS}
-    assert len({consumer["fingerprint"] for consumer in consumers}) == 1
+    assert len({consumer["access_token_fingerprint"] for consumer in consumers}) == 1
 
 
 def test_a_burst_with_an_expired_token_makes_one_exchange(stack: Stack) -> None:

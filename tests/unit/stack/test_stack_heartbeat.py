@@ -38,7 +38,7 @@ def test_reports_what_the_store_of_this_process_sees(fake_store: FakeStore, redi
     wait_for(lambda: len(beats(redis_url)) == 1)
     beat = beats(redis_url)[0]
     assert (beat["service"], beat["role"], beat["container"]) == ("api", "api", socket.gethostname())
-    assert (beat["generation"], beat["fingerprint"]) == (1, fingerprint(ACCESS_TOKEN))
+    assert (beat["generation"], beat["access_token_fingerprint"]) == (1, fingerprint(ACCESS_TOKEN))
     assert ACCESS_TOKEN not in json.dumps(beat)
     delays = []
     for generation in range(2, 9):
