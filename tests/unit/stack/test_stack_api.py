@@ -264,3 +264,9 @@ def test_no_reply_and_no_log_carries_a_secret(
     for secret in (ACCESS_TOKEN, REFRESH_TOKEN, CLIENT_SECRET):
         assert secret not in said
         assert secret not in caplog.text
+
+
+def test_the_root_leads_to_the_description() -> None:
+    with_defaults = TestClient(create_app(), base_url="http://localhost")
+    answer = with_defaults.get("/", follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (307, "/docs")
