@@ -96,6 +96,6 @@ def test_the_proof_is_recorded_and_tells_fingerprints_alone(host: Host) -> None:
     proof = json.loads(host.file(str(STATE_HOME / PROJECT / "proof.json")).content_string)
     assert proof["level"] == "process"
     assert proof["generation"] == 3
-    assert proof["fingerprint"] == status(host)["document"]["access_token_fingerprint"]
+    assert proof["access_token_fingerprint"] == status(host)["document"]["access_token_fingerprint"]
     assert host.run("docker image inspect %s", proof["image"]).rc == 0
-    assert set(proof) == {"stamp", "proved_at", "generation", "fingerprint", "level", "image"}
+    assert set(proof) == {"stamp", "proved_at", "generation", "access_token_fingerprint", "level", "image"}
