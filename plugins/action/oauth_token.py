@@ -32,6 +32,7 @@ class ActionModule(HelperAction):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Run the task and return its result, which holds no secret."""
         super().run(tmp, task_vars)
+        self._host = (task_vars or {}).get("inventory_hostname", "this host")
         return concluded(self._bring_about, check_mode=self._task.check_mode)
 
     def _bring_about(self) -> dict[str, Any]:
@@ -51,9 +52,13 @@ class ActionModule(HelperAction):
             self._client_secrets(parameters),
             helper,
             # Ansible makes this folder for each run, and all hosts of it have the same
-            consenting.Person(Display().display, Path(constants.DEFAULT_LOCAL_TMP)),
+            consenting.Person(self._announce, Path(constants.DEFAULT_LOCAL_TMP)),
             check_mode=self._task.check_mode,
         )
+
+    def _announce(self, text: str) -> None:
+        """Show a text to the person, who may be asked for several hosts in turn."""
+        Display().display(f"{self._host}: {text}")
 
     def _client_secrets(self, parameters: dict[str, Any]) -> tuple[Any, str]:
         """Return the client's JSON and where it came from; an encrypted file is decrypted in memory only."""
