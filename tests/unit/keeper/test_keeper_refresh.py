@@ -720,6 +720,8 @@ def test_the_command_sees_an_exchange_to_its_end(rotating: Provider, path: Path,
         [sys.executable, "-m", "token_keeper", "--path", str(path), "refresh"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        # a shell starts what runs in its background with SIGINT ignored, and that is inherited
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as command:
         deadline = time.monotonic() + 20
         while not rotating.forms and time.monotonic() < deadline:
