@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from ansible.errors import AnsibleError  # type: ignore[import-untyped]
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator  # type: ignore[import-untyped]
 from ansible.plugins.action import ActionBase  # type: ignore[import-untyped]
 
@@ -28,6 +29,8 @@ class HelperAction(ActionBase):  # type: ignore[misc]
 
     _supports_check_mode = True
     _supports_async = False
+    _arguments: dict[str, Any] | None = None
+    """The task's arguments as they came; a task that is tried again finds them here."""
 
     def parameters(self, specification: ArgumentSpec, constraints: dict[str, Any]) -> dict[str, Any]:
         """Return the task's arguments, checked and with their defaults.
@@ -36,8 +39,16 @@ class HelperAction(ActionBase):  # type: ignore[misc]
             ModuleFailure: they do not fit the specification. Ansible's own way to say so would quote the playbook's
                 lines, and with them a secret that was written there.
         """
-        # by way of JSON: encrypted texts and dates of YAML are kinds of values that the validator does not know
-        plain = json.loads(json.dumps(dict(self._task.args), default=str))
+        if self._arguments is None:
+            # by way of JSON: encrypted texts and dates of YAML are kinds of values that the validator does not know
+            self._arguments = json.loads(json.dumps(dict(self._task.args), default=str))
+            # A callback that shows a task late, such as the default one where skipped tasks are hidden, shows its
+            # arguments as they are by then (display_args_to_stdout). What is no option may be a secret's misspelt one.
+            self._task.args = {
+                name: "(not shown)" if specification.get(name, {"no_log": True}).get("no_log") else value
+                for name, value in self._task.args.items()
+            }
+        plain = self._arguments
         outcome = ArgumentSpecValidator(specification, **constraints).validate(plain)
         if outcome.error_messages:
             raise ModuleFailure(
@@ -48,6 +59,31 @@ class HelperAction(ActionBase):  # type: ignore[misc]
             )
         validated: dict[str, Any] = outcome.validated_parameters
         return validated
+
+    def client_file(self, name: str, option: str) -> tuple[bytes, str]:
+        """Read an OAuth client's file on the controller; an encrypted one is decrypted in memory only.
+
+        Args:
+            name: the file, as Ansible looks for files.
+            option: what the operator sets it by, for the message.
+
+        Returns:
+            Its bytes, and its path.
+
+        Raises:
+            ModuleFailure: it is missing, or can't be read or decrypted.
+        """
+        try:
+            path = self._find_needle("files", name)
+            # every byte is one character of Latin-1: what they mean, JSON says by itself
+            return self._loader.get_text_file_contents(path, encoding="latin-1").encode("latin-1"), str(path)
+        except AnsibleError as error:
+            raise ModuleFailure(
+                "ConsentError",
+                "ClientSecretsUnreadable",
+                f"the client secrets cannot be read from {name}: {error.message}",
+                f"correct {option}, a path on the controller, or give the vault password that it needs",
+            ) from None
 
     def run_on_host(self, argv: Sequence[str], stdin: bytes | None = None) -> Completed:
         """Run a command on the task's host; see :class:`~.process.Runner`."""

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ansible.module_utils  # type: ignore[import-untyped]
-from ansible.errors import AnsibleError  # type: ignore[import-untyped]
 
 if TYPE_CHECKING:
     from module_utils.token_keeper_helper.controller import HelperAction, package_missing, use_own_package
@@ -39,18 +38,9 @@ class ActionModule(HelperAction):
             from token_keeper.errors import ConsentError  # noqa: PLC0415
         except ImportError as error:
             raise package_missing(error) from None
+        text, path = self.client_file(name, "oauth_token_client_secrets_file")
         try:
-            path = self._find_needle("files", name)
-            # an encrypted file is decrypted in memory only
-            ClientSecrets.parse(self._loader.get_text_file_contents(path), str(path))
-        except AnsibleError as error:
-            raise ModuleFailure(
-                "ConsentError",
-                "ClientSecretsUnreadable",
-                f"the client secrets cannot be read from {name}: {error.message}",
-                "correct oauth_token_client_secrets_file, a path on the controller, or give the vault password that it "
-                "needs (--ask-vault-pass). Nothing has been changed",
-            ) from None
+            ClientSecrets.parse(text, path)
         except ConsentError as error:
             remedy = f"{error.remedy}. Nothing has been changed"
             raise ModuleFailure("ConsentError", error.reason, error.message, remedy) from None

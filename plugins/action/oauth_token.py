@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import ansible.module_utils  # type: ignore[import-untyped]
 from ansible import constants
-from ansible.errors import AnsibleError  # type: ignore[import-untyped]
 from ansible.utils.display import Display  # type: ignore[import-untyped]
 
 if TYPE_CHECKING:
     from module_utils.token_keeper_helper import arguments
     from module_utils.token_keeper_helper.controller import HelperAction, package_missing, use_own_package
-    from module_utils.token_keeper_helper.failure import ModuleFailure
     from module_utils.token_keeper_helper.frontend import concluded
 else:
     # Ansible finds a project's module_utils for modules only; this is the same folder, under the same name
@@ -22,7 +20,6 @@ else:
         ansible.module_utils.__path__.append(_SHARED)
     from ansible.module_utils.token_keeper_helper import arguments
     from ansible.module_utils.token_keeper_helper.controller import HelperAction, package_missing, use_own_package
-    from ansible.module_utils.token_keeper_helper.failure import ModuleFailure
     from ansible.module_utils.token_keeper_helper.frontend import concluded
 
 
@@ -65,14 +62,4 @@ class ActionModule(HelperAction):
         name = parameters["client_secrets_file"]
         if not name:
             return parameters["client_secrets"], "the option client_secrets"
-        try:
-            path = self._find_needle("files", name)
-            # every byte is one character of Latin-1: what they mean, JSON says by itself
-            return self._loader.get_text_file_contents(path, encoding="latin-1").encode("latin-1"), str(path)
-        except AnsibleError as error:
-            raise ModuleFailure(
-                "ConsentError",
-                "ClientSecretsUnreadable",
-                f"the client secrets cannot be read from {name}: {error.message}",
-                "correct client_secrets_file, a path on the controller, or give the vault password that it needs",
-            ) from None
+        return self.client_file(name, "client_secrets_file (oauth_token_client_secrets_file)")

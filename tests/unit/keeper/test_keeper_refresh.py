@@ -716,13 +716,9 @@ def test_the_callers_own_exception_goes_on_its_way_and_the_reply_is_kept(
 def test_the_command_sees_an_exchange_to_its_end(rotating: Provider, path: Path, number: signal.Signals) -> None:
     rotating.latency = 1.0
     push(TokenStore(path), expired(rotating.grant()), rotation="yes")
-    with subprocess.Popen(
-        [sys.executable, "-m", "token_keeper", "--path", str(path), "refresh"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        # a shell starts what runs in its background with SIGINT ignored, and that is inherited
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    ) as command:
+    # a shell starts what runs in its background with SIGINT ignored, and that is inherited
+    verb = ["env", "--default-signal=INT", sys.executable, "-m", "token_keeper", "--path", str(path), "refresh"]
+    with subprocess.Popen(verb, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as command:
         deadline = time.monotonic() + 20
         while not rotating.forms and time.monotonic() < deadline:
             time.sleep(0.01)
