@@ -1,8 +1,12 @@
-"""Addresses of endpoints, as they may be shown."""
+"""Endpoints of a provider: how long one may take to answer, and how its address may be shown."""
 
 from __future__ import annotations
 
 import urllib.parse
+from typing import Final
+
+DEADLINE: Final = 8.0
+"""Seconds that one exchange may take in all, from name resolution to the last byte of the reply."""
 
 
 def where(url: str) -> str:

@@ -96,10 +96,6 @@ class Span:
         age = self.begin.age()
         return self.seconds - age if age >= 0 else -1.0
 
-    def end(self) -> float:
-        """Return its end as Unix time, as the clock stood when it began."""
-        return min(max(self.begin.wall + self.seconds, EARLIEST), LATEST)
-
     def is_sane(self) -> bool:
         """Tell whether every value is of its kind."""
         return isinstance(self.seconds, (int, float)) and math.isfinite(self.seconds) and self.begin.is_sane()

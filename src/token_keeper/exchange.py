@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
-from token_keeper.address import where
+from token_keeper.address import DEADLINE, where
 from token_keeper.errors import (
     ClientRejected,
     PolicyDenied,
@@ -31,9 +31,6 @@ from token_keeper.errors import (
 
 if TYPE_CHECKING:
     import requests
-
-DEADLINE: Final = 8.0
-"""Seconds that one exchange may take in all; the store's default."""
 
 _MAX_RETRY_AFTER: Final = 3600.0
 _POLICY: Final = {"admin_policy_enforced", "org_internal", "access_denied", "unauthorized_client"}

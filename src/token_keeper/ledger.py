@@ -195,8 +195,10 @@ class Ledger:
             return reply
         theirs, state = self.document, self.state
         if theirs is None or theirs.refresh_token != reply.refresh_token:
-            if state.grant is not None and state.tombstone != "Revoked":
-                self.history.record(self.directory, Entry(state.grant, self.next_generation(), reply))
+            journal = state.journal
+            grant = journal.grant if journal is not None and journal.grant is not None else state.grant
+            if grant is not None and state.tombstone != "Revoked":
+                self.history.record(self.directory, Entry(grant, self.next_generation(), reply))
             if theirs is not None and state.tombstone is None:
                 state.grant = None
         state.journal = None
@@ -245,6 +247,9 @@ class Ledger:
     def remove_document(self, reason: str) -> None:
         """Take the document away on purpose and leave a tombstone."""
         self.state.tombstone = reason
+        if self.state.journal is not None:
+            # a way back that was begun before leads nowhere any more
+            self.state.journal = dataclasses.replace(self.state.journal, grant=None)
         self.state.set_condition("Ready", "False", reason, "the document was taken away on purpose", time.time())
         self.save()
         self.volume.remove(self.directory, self.volume.name)
@@ -292,9 +297,10 @@ class Ledger:
                 return
 
     def _is_overtaken(self, reply: TokenDocument) -> bool:
-        if self.state.tombstone is not None:
-            return True
         current, journal = self.document, self.state.journal
+        if self.state.tombstone is not None:
+            # who goes back to an earlier grant means to have a document again
+            return journal is None or journal.grant is None
         if current is None:
             return False
         if journal is not None and current.fingerprint == journal.document:

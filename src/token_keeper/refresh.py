@@ -14,6 +14,7 @@ import secrets
 import time
 from typing import Final
 
+from token_keeper.address import DEADLINE
 from token_keeper.clock import Instant, Span
 from token_keeper.document import TokenDocument, expiry_after
 from token_keeper.errors import (
@@ -25,7 +26,7 @@ from token_keeper.errors import (
     TokenCorrupt,
     TokenKeeperError,
 )
-from token_keeper.exchange import DEADLINE, TokenReply, prepare, request_token
+from token_keeper.exchange import TokenReply, prepare, request_token
 from token_keeper.history import Entry
 from token_keeper.ledger import Ledger, UnsavedReply
 from token_keeper.provider import rotation_of

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from token_keeper.document import TokenDocument
-from token_keeper.errors import Conflict, ReauthRequired
+from token_keeper.errors import Conflict, ReauthRequired, StorageError, TokenKeeperError
 from token_keeper.fingerprint import fingerprint
 from token_keeper.ledger import Ledger
 from token_keeper.refresh import exchange
+from token_keeper.state import Journal
 
 
 def roll_back(ledger: Ledger, *, deadline: float) -> TokenDocument:
@@ -38,13 +41,25 @@ def roll_back(ledger: Ledger, *, deadline: float) -> TokenDocument:
             reason="NoEarlierGrant",
             remedy="consent anew: run site.yml, or rotate_token.yml with mode=reconsent",
         )
+    journal = state.journal
     for entry in entries:
         try:
             return exchange(ledger, deadline=deadline, earlier=entry)
         except ReauthRequired:
-            continue
+            _go_on_with(ledger, journal)
+        except TokenKeeperError:
+            _go_on_with(ledger, journal)
+            raise
     raise ReauthRequired(
         f"none of the {len(entries)} earlier grants of {ledger.volume.path} is alive any more",
         reason="EarlierGrantsDead",
         remedy="the document stays as it was; consent anew: run site.yml",
     )
+
+
+def _go_on_with(ledger: Ledger, journal: Journal | None) -> None:
+    """Remember what was open before: the current refresh token may be spent, whatever became of the earlier one."""
+    if journal is not None and ledger.unsaved is None:
+        ledger.state.journal = journal
+        with contextlib.suppress(StorageError):  # the reason why there is no way back is the one to tell
+            ledger.save()

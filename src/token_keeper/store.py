@@ -12,6 +12,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from token_keeper.address import DEADLINE
 from token_keeper.clock import uptime
 from token_keeper.document import TokenDocument
 from token_keeper.errors import LockTimeout, StorageError, TokenCorrupt, TokenKeeperError, TokenMissing
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
     from token_keeper.writer import Writer
 
 DEFAULT_PATH: Final = "/app/tokens/token.json"
-
-EXCHANGE_DEADLINE: Final = 8.0
-"""Seconds that one exchange may take in all, from name resolution to the last byte of the reply."""
 
 _RETRY_PAUSE: Final = 1.0
 _JUDGE_AGAIN: Final = 0.05
@@ -67,7 +65,7 @@ class TokenStore:
         *,
         service: str | None = None,
         lock_timeout: float = 30.0,
-        exchange_deadline: float = EXCHANGE_DEADLINE,
+        exchange_deadline: float = DEADLINE,
     ) -> None:
         chosen = path if path is not None else os.environ.get("TOKEN_KEEPER_PATH") or DEFAULT_PATH
         self._path = Path(chosen).absolute()

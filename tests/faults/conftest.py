@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import hypothesis
 import pytest
-from keeper_provider import Provider, running_provider
+from keeper_fixtures import path, provider, rotating
+
+__all__ = ["path", "provider", "rotating"]
 
 FIGURES = pytest.StashKey[list[str]]()
 
 hypothesis.settings.register_profile("faults", deadline=None)
 hypothesis.settings.load_profile("faults")
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """The document's path in a volume of its own."""
-    volume = tmp_path / "tokens"
-    volume.mkdir(mode=0o700)
-    return volume / "token.json"
 
 
 @pytest.fixture
@@ -37,20 +31,6 @@ def fresh_path(tmp_path: Path) -> Callable[[], Path]:
         return volume / "token.json"
 
     return make
-
-
-@pytest.fixture
-def rotating() -> Iterator[Provider]:
-    """A provider that rotates refresh tokens and ends the grant when one is used twice."""
-    with running_provider(rotation=True) as running:
-        yield running
-
-
-@pytest.fixture
-def keeping() -> Iterator[Provider]:
-    """A provider that keeps refresh tokens, as Google does."""
-    with running_provider() as running:
-        yield running
 
 
 @pytest.fixture(scope="session")

@@ -153,9 +153,9 @@ def sweep(
 
 @pytest.mark.parametrize("start", ["settled", "bare", "empty"])
 def test_a_push_on_a_failing_disk_is_done_or_was_never_begun(
-    fresh_path: Callable[[], Path], keeping: Provider, figure: Callable[[str], None], start: str
+    fresh_path: Callable[[], Path], provider: Provider, figure: Callable[[str], None], start: str
 ) -> None:
-    old, new = keeping.grant(), keeping.grant()
+    old, new = provider.grant(), provider.grant()
 
     def prepare() -> Path:
         path = fresh_path()

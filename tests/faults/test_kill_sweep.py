@@ -96,14 +96,14 @@ def test_the_calls_are_told_apart() -> None:
 
 @pytest.mark.parametrize("shard", range(SHARDS))
 def test_a_push_that_is_killed_leaves_the_old_or_the_new_document(
-    fresh_path: Callable[[], Path], keeping: Provider, figure: Callable[[str], None], shard: int
+    fresh_path: Callable[[], Path], provider: Provider, figure: Callable[[str], None], shard: int
 ) -> None:
-    pushed = [keeping.grant()]
+    pushed = [provider.grant()]
 
     def prepare(path: Path) -> TokenDocument:
-        old = ending(keeping.grant())
+        old = ending(provider.grant())
         push(TokenStore(path), old)
-        pushed[0] = keeping.grant()
+        pushed[0] = provider.grant()
         return old
 
     def judge(path: Path, old: TokenDocument, done: Run) -> None:
@@ -112,8 +112,8 @@ def test_a_push_that_is_killed_leaves_the_old_or_the_new_document(
         if done.outcome == "ok":
             assert found == new, "it was said to be done"
         store = TokenStore(path)
-        assert store.access_token() in keeping.access_tokens
-        assert keeping.exchanges <= 1
+        assert store.access_token() in provider.access_tokens
+        assert provider.exchanges <= 1
         assert store.read().refresh_token == found.refresh_token
         assert generation_of(path) >= 1
         store.replace(new, force=True)
@@ -126,7 +126,7 @@ def test_a_push_that_is_killed_leaves_the_old_or_the_new_document(
     died = sweep(
         Case(prepare, lambda path: TokenStore(path).replace(pushed[0], expect=1), judge),
         fresh_path,
-        keeping,
+        provider,
         shard=shard,
     )
     figure(f"kill sweep, push: killed at {died} calls")
@@ -231,10 +231,10 @@ def test_a_recovery_that_is_killed_is_done_by_the_next(
 
 @pytest.mark.parametrize("shard", range(SHARDS))
 def test_a_clearing_that_is_killed_is_finished_or_never_was(
-    fresh_path: Callable[[], Path], keeping: Provider, figure: Callable[[str], None], shard: int
+    fresh_path: Callable[[], Path], provider: Provider, figure: Callable[[str], None], shard: int
 ) -> None:
     def prepare(path: Path) -> TokenDocument:
-        old = keeping.grant()
+        old = provider.grant()
         TokenStore(path).replace(old)
         return old
 
@@ -255,7 +255,7 @@ def test_a_clearing_that_is_killed_is_finished_or_never_was(
         store.refresh(force=True)
         no_litter(path)
 
-    died = sweep(Case(prepare, lambda path: TokenStore(path).clear(), judge), fresh_path, keeping, shard=shard)
+    died = sweep(Case(prepare, lambda path: TokenStore(path).clear(), judge), fresh_path, provider, shard=shard)
     figure(f"kill sweep, clearing: killed at {died} calls")
 
 

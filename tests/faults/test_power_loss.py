@@ -83,11 +83,11 @@ def loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtur
     TRIED[request.node.name] = found.tried
 
 
-def test_a_push(path: Path, loss: Loss, keeping: Provider) -> None:
+def test_a_push(path: Path, loss: Loss, provider: Provider) -> None:
     """Of another grant, of a newer token of the same grant, and into an empty volume."""
-    first = keeping.grant(expires_in=3000)
-    documents = [None, first, renewed(first, "access-newer", seconds=3500), keeping.grant()]
-    keeping.access_tokens.add("access-newer")
+    first = provider.grant(expires_in=3000)
+    documents = [None, first, renewed(first, "access-newer", seconds=3500), provider.grant()]
+    provider.access_tokens.add("access-newer")
     for old, new in itertools.pairwise(documents):
         assert new is not None
         with Recorder(path.parent) as recorder:
@@ -229,8 +229,8 @@ def test_a_recovery_of_a_reply_that_was_written_and_not_flushed(
     survive(loss, recorder, rotating, old)
 
 
-def test_a_clearing(path: Path, loss: Loss, keeping: Provider) -> None:
-    old = keeping.grant()
+def test_a_clearing(path: Path, loss: Loss, provider: Provider) -> None:
+    old = provider.grant()
     TokenStore(path).replace(old)
     with Recorder(path.parent) as recorder:
         TokenStore(path).clear()
@@ -252,8 +252,8 @@ def test_a_clearing(path: Path, loss: Loss, keeping: Provider) -> None:
         assert TokenStore(loss.path).access_token() == old.token
 
 
-def test_a_mending_of_what_a_stock_app_has_torn(path: Path, loss: Loss, keeping: Provider) -> None:
-    old = keeping.grant()
+def test_a_mending_of_what_a_stock_app_has_torn(path: Path, loss: Loss, provider: Provider) -> None:
+    old = provider.grant()
     push(TokenStore(path), old)
     path.write_text(old.to_json()[:100])
     os.utime(path, (0, 0))

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
-from keeper_parts import events_of, expired, on_disk, pendings, push, state_of
+from keeper_parts import edit_state, events_of, expired, on_disk, pendings, push, state_of, write_in_place
 from keeper_provider import Provider
 
 from token_keeper import TokenStore, fingerprint
 from token_keeper import exchange as exchange_module
+from token_keeper import refresh as refresh_module
 from token_keeper.errors import Conflict, ProviderUnavailable, ReauthRequired
+from token_keeper.history import History
+from token_keeper.volume import Volume
 
 
 def test_the_way_back_leads_to_the_last_grant_that_lives(store: TokenStore, rotating: Provider, path: Path) -> None:
@@ -118,3 +122,63 @@ def test_after_a_dead_grant_the_way_back_makes_things_well(store: TokenStore, pr
     store.rollback()
     assert store.status().healthy
     assert TokenStore(path).access_token() in provider.access_tokens
+
+
+@pytest.mark.parametrize("earlier", [True, False])
+def test_what_was_cleared_comes_back(store: TokenStore, rotating: Provider, path: Path, earlier: bool) -> None:
+    if earlier:
+        push(store, rotating.grant(), rotation="yes")
+    push(store, rotating.grant(), rotation="yes", force=True)
+    store.clear()
+    assert not path.exists()
+    outcome = store.rollback()
+    assert on_disk(path).fingerprint == outcome.after["fingerprint"]
+    assert on_disk(path).refresh_token in rotating.live
+    assert TokenStore(path).access_token() == on_disk(path).token
+
+
+@pytest.mark.parametrize("then", ["fault", "dead"])
+def test_a_way_back_that_fails_forgets_no_outcome_that_is_unknown(
+    store: TokenStore, rotating: Provider, path: Path, then: str
+) -> None:
+    push(store, rotating.grant(), rotation="yes")
+    earlier = on_disk(path)
+    push(store, expired(rotating.grant()), force=True)
+    rotating.script.append("drop_after")
+    with pytest.raises(ProviderUnavailable):
+        store.access_token()
+    if then == "dead":
+        rotating.live.discard(earlier.refresh_token)
+    else:
+        rotating.script.append("fault")
+    with pytest.raises((ProviderUnavailable, ReauthRequired)):
+        store.rollback()
+    asked = len(rotating.forms)
+    edit_state(path, cooldown=None)
+    with pytest.raises(ReauthRequired) as caught:
+        TokenStore(path).access_token()
+    assert (caught.value.reason, len(rotating.forms)) == ("ExchangeOutcomeUnknown", asked)
+
+
+def test_a_reply_that_was_overtaken_does_not_pass_for_the_current_grants(
+    store: TokenStore, rotating: Provider, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push(store, rotating.grant(), rotation="yes")
+    first = state_of(path).grant
+    push(store, rotating.grant(), force=True)
+    second, current = state_of(path).grant, on_disk(path)
+    theirs = rotating.grant()
+    real = refresh_module.request_token
+
+    def meanwhile(*args: Any, **options: Any) -> Any:
+        reply = real(*args, **options)
+        write_in_place(path, theirs)
+        return reply
+
+    with monkeypatch.context() as patch:
+        patch.setattr(refresh_module, "request_token", meanwhile)
+        store.rollback()
+    assert on_disk(path) == theirs
+    kept = {entry.grant: entry.document for entry in History(Volume(path)).entries()}
+    assert kept[str(second)] == current
+    assert kept[str(first)].refresh_token in rotating.live

@@ -71,9 +71,9 @@ def use(state: State) -> None:
     """Do with it what the store does; nothing of this may fail."""
     now = time.time()
     assert state.cooldown_left() >= 0
-    for moment in (state.grant_expiry, state.token_life.end() if state.token_life else None):
-        if moment is not None:
-            timestamp(moment)
+    assert state.token_life is None or state.token_life.left() < float("inf")
+    if state.grant_expiry is not None:
+        timestamp(state.grant_expiry)
     state.supersede("x" * 16)
     state.set_condition("Ready", "False", "r", "m", now)
     state.conditions_list()
