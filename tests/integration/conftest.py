@@ -12,6 +12,7 @@ from deployment import Deployment
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """A stack that site.yml has deployed; gone, with its volumes, when the session ends."""
     deployed = Deployment("tk-itest", 28080, 29400, tmp_path_factory.mktemp("state"))
+    deployed.clear_away()
     deployed.remove().succeeded()
     try:
         deployed.playbook("site.yml").succeeded()

@@ -137,6 +137,15 @@ class Deployment:
         subprocess.run(push, input=json.dumps(document).encode(), capture_output=True, check=True, timeout=60)
         assert self.status()["document"]["expires_in"] <= 0
 
+    def clear_away(self) -> None:
+        """Remove what a run that was killed has left, whose rendered files are in a folder that nobody knows any more.
+
+        The playbook rightly refuses to: to it they are another project's of the same name.
+        """
+        left = docker("ps", "--all", "--quiet", "--filter", f"label=com.docker.compose.project={self.project}").split()
+        if left:
+            docker("rm", "--force", *left)
+
     def remove(self) -> Run:
         """Remove everything, the volumes too."""
         return self.playbook("playbooks/teardown.yml", "-e", "teardown_volume=true")
