@@ -13,8 +13,8 @@ description:
   - With O(consumers=true) it also finds every running container that mounts the volume, and says what is proven of
     each.
   - There are three levels of proof. V(mount) means that the container mounts this volume; V(container) that a
-    process in
-    it reads the document as it is now; V(process) that every process has reported its generation to O(heartbeat_url).
+    process in it reads the document as it is now; V(process) that every process has reported its generation to one of
+    O(heartbeat_urls).
   - With O(expect_generation) it waits until every consumer has that generation or a later one, at most O(timeout)
     seconds.
 version_added: "0.1.0"
@@ -72,13 +72,16 @@ options:
       - Services that are not named need not report at all, but if one container of a service does, all of them have
         to.
     type: dict
-  heartbeat_url:
+  heartbeat_urls:
     description:
       - >-
-        Address, as the Docker host reaches it, that answers
-        C({"consumers": [{"container": HOSTNAME, "pid": PID, "generation": N}]}).
-      - If it is set and does not answer, no consumer counts as converged.
-    type: str
+        Addresses, as the Docker host reaches them, that answer
+        C({"consumers": [{"container": HOSTNAME, "pid": PID, "generation": N}]}); the keeper has such a page too,
+        C(/consumers).
+      - If one does not answer, consumers that have not reported elsewhere do not count as converged.
+    type: list
+    elements: str
+    default: []
   timeout:
     description: Seconds to wait for O(expect_generation).
     type: float
@@ -111,7 +114,7 @@ EXAMPLES = r"""
     consumers: true
     expect_generation: 8
     expect_processes: {api: 1, celery: 4}
-    heartbeat_url: http://127.0.0.1:8080/api/v1/health/consumers
+    heartbeat_urls: [http://127.0.0.1:8080/api/v1/health/consumers, http://127.0.0.1:9401/consumers]
     timeout: 20
   register: token
   failed_when: token['lagging'] | length > 0
@@ -214,9 +217,9 @@ def look(module: AnsibleModule) -> dict[str, Any]:
     if not parameters["consumers"]:
         status = rendering.status_part(helper.run("status"))
         return {"changed": False, "volume_exists": True, "status": status}
-    url = parameters["heartbeat_url"]
+    urls = parameters["heartbeat_urls"]
     report = consumers.watch(
-        helper, str(found.get("Mountpoint") or ""), expectation, (lambda: heartbeats.fetch(url)) if url else None
+        helper, str(found.get("Mountpoint") or ""), expectation, (lambda: heartbeats.fetch_all(urls)) if urls else None
     )
     return {
         "changed": False,

@@ -67,7 +67,7 @@ TOKEN_VOLUME_INFO: Final[ArgumentSpec] = {
     "path": {"type": "str", "default": "/app/tokens"},
     "expect_generation": {"type": "int"},
     "expect_processes": {"type": "dict"},
-    "heartbeat_url": {"type": "str"},
+    "heartbeat_urls": {"type": "list", "elements": "str", "default": []},
     "timeout": {"type": "float", "default": 30.0},
 }
 

@@ -45,11 +45,12 @@ def expectation_of(parameters: Mapping[str, Any]) -> Expectation:
     """Return what the consumers have to come to.
 
     Raises:
-        ModuleFailure: a number of processes is none, or the address of the heartbeats is no http(s) address.
+        ModuleFailure: a number of processes is none, or an address of heartbeats is no http(s) address.
     """
-    url = parameters["heartbeat_url"]
-    if url and not url.startswith(("http://", "https://")):
-        raise usage("heartbeat_url is not an http(s) address", "such as http://127.0.0.1:8080/api/v1/health/consumers")
+    for url in parameters["heartbeat_urls"]:
+        if not url.startswith(("http://", "https://")):
+            remedy = "such as http://127.0.0.1:8080/api/v1/health/consumers"
+            raise usage("heartbeat_urls has one that is not an http(s) address", remedy)
     try:
         processes = {str(name): int(number) for name, number in (parameters["expect_processes"] or {}).items()}
     except (TypeError, ValueError):

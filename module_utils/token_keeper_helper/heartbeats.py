@@ -6,7 +6,7 @@ import dataclasses
 import ipaddress
 import json
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from ansible.module_utils.urls import open_url  # type: ignore[import-untyped]
@@ -36,6 +36,13 @@ class Heartbeats:
 
     beats: tuple[Beat, ...] = ()
     obstacle: str = ""
+
+
+def fetch_all(urls: Sequence[str]) -> Heartbeats:
+    """Ask several endpoints; where some did not answer, the obstacle says which."""
+    said = [fetch(url) for url in urls]
+    obstacles = [each.obstacle for each in said if each.obstacle]
+    return Heartbeats(tuple(beat for each in said for beat in each.beats), "; ".join(obstacles))
 
 
 def fetch(url: str) -> Heartbeats:

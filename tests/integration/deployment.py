@@ -70,6 +70,11 @@ class Deployment:
         return f"http://127.0.0.1:{self.sandbox_port}"
 
     @property
+    def keeper(self) -> str:
+        """Address of the keeper, where there is one."""
+        return f"http://127.0.0.1:{self.sandbox_port + 100}"
+
+    @property
     def volume(self) -> str:
         """Name of the token volume."""
         return f"{self.project}_token_data"
@@ -84,6 +89,7 @@ class Deployment:
         variables = {
             "token_keeper_project": self.project,
             "app_stack_api_port": self.api_port,
+            "app_stack_keeper_port": self.sandbox_port + 100,
             "sandbox_port": self.sandbox_port,
             # the images depend on the sources alone: no need for a second set
             "images_prefix": "token-keeper-demo",

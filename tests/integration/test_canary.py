@@ -111,7 +111,7 @@ def test_no_secret_leaves_volume_vault_and_sandbox(canary: tuple[Canary, str, li
     assert sampler.leaks(secrets) == []
 
     containers = docker("ps", "--all", "--filter", f"name={deployed.project}", "--format", "{{.Names}}").split()
-    assert len(containers) == 5
+    assert len(containers) == 6
     for name in containers:
         inspected = docker("inspect", name)
         assert found_in(inspected, secrets) == []

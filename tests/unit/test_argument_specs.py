@@ -90,7 +90,7 @@ def booleans() -> set[str]:
 def undecided(path: Path, name: str) -> list[str]:
     """Return the lines in which a boolean decides without being converted."""
     handed_over = re.compile(rf'\s*\w+: "{{{{ {name} }}}}"')  # to a module, which converts it
-    used = re.compile(rf"(?<![\w./-]){name}(?![\w=:]| is )(?!['\]]*( \| default\(false\))? \| bool\b)")
+    used = re.compile(rf"(?<![\w./-]){name}(?![\w=:]| is )(?!['\]]*( \| default\((?:true|false)\))? \| bool\b)")
     lines = [line for line in path.read_text().splitlines() if not line.lstrip().startswith("#")]
     return [line.strip() for line in lines if used.search(line) and not handed_over.fullmatch(line)]
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,8 @@ import requests
 from testinfra.host import Host  # type: ignore[import-untyped]
 
 PROJECT = "tk-molecule"
-CONSUMERS = (f"{PROJECT}-api-1", f"{PROJECT}-celery-1", f"{PROJECT}-celery-2")
+CONSUMERS = (f"{PROJECT}-api-1", f"{PROJECT}-celery-1", f"{PROJECT}-celery-2", f"{PROJECT}-keeper-1")
+KEEPER = "http://127.0.0.1:19401"
 CONTAINERS = (*CONSUMERS, f"{PROJECT}-redis-1", f"{PROJECT}-sandbox")
 STATE_HOME = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "token-keeper"
 
@@ -54,7 +57,7 @@ def test_consumers_mount_the_volume_without_filling_it(host: Host, name: str) ->
     assert mount["VolumeOptions"]["NoCopy"]
 
 
-def test_only_the_api_and_the_sandbox_are_published_and_on_loopback_alone(host: Host) -> None:
+def test_api_keeper_and_sandbox_alone_are_published_and_on_loopback_alone(host: Host) -> None:
     published = {
         name: [binding["HostIp"] for bindings in ports.values() for binding in bindings or ()]
         for name in CONTAINERS
@@ -62,6 +65,7 @@ def test_only_the_api_and_the_sandbox_are_published_and_on_loopback_alone(host: 
     }
     assert {name: addresses for name, addresses in published.items() if addresses} == {
         f"{PROJECT}-api-1": ["127.0.0.1"],
+        f"{PROJECT}-keeper-1": ["127.0.0.1"],
         f"{PROJECT}-sandbox": ["127.0.0.1"],
     }
 
@@ -89,7 +93,16 @@ def test_consent_proof_and_rotation_are_all_that_changed_the_token(host: Host) -
 def test_every_process_uses_the_newest_generation(host: Host) -> None:
     beats = requests.get("http://127.0.0.1:18080/api/v1/health/consumers", timeout=10).json()["consumers"]
     assert sorted(beat["role"] for beat in beats) == ["api", *["worker"] * 8]
-    assert {beat["generation"] for beat in beats} == {status(host)["generation"]}
+    kept = requests.get(f"{KEEPER}/consumers", timeout=10).json()["consumers"]
+    assert len(kept) == 1
+    assert {beat["generation"] for beat in (*beats, *kept)} == {status(host)["generation"]}
+
+
+def test_the_keeper_tells_prometheus_how_the_token_is(host: Host) -> None:
+    assert requests.get(f"{KEEPER}/readyz", timeout=10).status_code == 200
+    told = requests.get(f"{KEEPER}/metrics", timeout=10).text
+    assert f"token_keeper_generation {status(host)['generation']:.1f}" in told
+    assert "token_keeper_active 1.0" in told
 
 
 def test_the_proof_is_recorded_and_tells_fingerprints_alone(host: Host) -> None:
@@ -99,3 +112,21 @@ def test_the_proof_is_recorded_and_tells_fingerprints_alone(host: Host) -> None:
     assert proof["access_token_fingerprint"] == status(host)["document"]["access_token_fingerprint"]
     assert host.run("docker image inspect %s", proof["image"]).rc == 0
     assert set(proof) == {"stamp", "proved_at", "generation", "access_token_fingerprint", "level", "image"}
+
+
+def test_the_keeper_renews_a_token_that_runs_out_though_nobody_asks(host: Host) -> None:
+    before = status(host)
+    document = json.loads(host.check_output("docker exec %s cat /app/tokens/token.json", CONSUMERS[0]))
+    push = ["docker", "exec", "--interactive", CONSUMERS[0], "token-keeper", "push", "--force", "--json"]
+    old = json.dumps({**document, "expiry": "2020-01-01T00:00:00Z"})
+    subprocess.run(push, input=old, text=True, capture_output=True, check=True, timeout=60)
+    deadline = time.monotonic() + 30
+    while status(host)["exchanges"] == before["exchanges"]:
+        assert time.monotonic() < deadline, "the keeper has not renewed it"
+        time.sleep(0.2)
+    after = status(host)
+    assert after["exchanges"] == before["exchanges"] + 1
+    assert after["document"]["expires_in"] > 3000
+    written = host.check_output("docker exec %s cat /app/tokens/.token.json.events", CONSUMERS[0]).splitlines()
+    [event] = [e for e in map(json.loads, written) if e.get("generation") == after["generation"]]
+    assert (event["event"], event["service"]) == ("Refreshed", "keeper")

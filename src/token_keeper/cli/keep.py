@@ -34,6 +34,7 @@ def keep_running(store: TokenStore, listen: str) -> None:
         signal.signal(number, lambda *_: keeper.stop())
     collector = VolumeCollector(store.status, lambda: keeper.last_success, lambda: keeper.is_active)
     registry = registry_of(collector)
-    with Server(host.strip("[]"), int(port), healthy=keeper.healthy, ready=keeper.ready, registry=registry) as server:
+    answers = {"healthy": keeper.healthy, "ready": keeper.ready, "report": keeper.report}
+    with Server(host.strip("[]"), int(port), registry=registry, **answers) as server:
         logging.getLogger(__name__).info("listening on %s:%d", host, server.port)
         keeper.run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
@@ -43,6 +44,7 @@ class Keeper:
         self._said: tuple[str, float] = ("", 0.0)
         self.is_active = False
         self.last_success: float | None = None
+        self._seen: int | None = None
 
     def run(self) -> None:
         """Work until :meth:`stop` is called. At once when idle; an exchange that is under way is seen to its end."""
@@ -74,6 +76,9 @@ class Keeper:
             self._said = ("", 0.0)
         except TokenKeeperError as error:
             self._say(error)
+        self._seen = None
+        with contextlib.suppress(TokenKeeperError):
+            self._seen = self._store.snapshot().generation
         self._looked_at = uptime()
 
     def healthy(self) -> tuple[bool, dict[str, Any]]:
@@ -97,6 +102,11 @@ class Keeper:
             "document": status.document.get("reason", status.document["state"]),
             "deadlines": status.deadlines,
         }
+
+    def report(self) -> tuple[bool, dict[str, Any]]:
+        """Tell which generation this process has seen at its last look, in the form of a page of heartbeats."""
+        mine = {"container": os.uname().nodename, "pid": os.getpid(), "generation": self._seen}
+        return True, {"consumers": [mine]}
 
     def _keep(self) -> None:
         if uptime() < self._not_before:

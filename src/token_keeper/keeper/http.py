@@ -1,4 +1,4 @@
-"""The keeper's small web server: ``/healthz``, ``/readyz``, ``/metrics``; no request changes anything."""
+"""The keeper's small web server, which tells how things are and changes nothing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import http.server
 import json
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
@@ -28,15 +28,18 @@ class Server:
         port: port; 0 takes a free one.
         healthy: whether the process does its work.
         ready: whether consumers can work.
+        report: which process this is and the generation it has seen, as every consumer with such a page tells it.
         registry: the metrics.
 
     Raises:
         TokenKeeperError: the address can't be had.
     """
 
-    def __init__(self, host: str, port: int, *, healthy: Answer, ready: Answer, registry: CollectorRegistry) -> None:
-        handler = type("Handler", (_Handler,), {"healthy": staticmethod(healthy), "ready": staticmethod(ready)})
-        handler.registry = registry  # type: ignore[attr-defined]
+    def __init__(
+        self, host: str, port: int, *, healthy: Answer, ready: Answer, report: Answer, registry: CollectorRegistry
+    ) -> None:
+        answers = {"/healthz": healthy, "/readyz": ready, "/consumers": report}
+        handler = type("Handler", (_Handler,), {"answers": answers, "registry": registry})
         server = type("Ipv6Server", (_ThreadingServer,), {"address_family": socket.AF_INET6})
         try:
             self._server = (server if ":" in host else _ThreadingServer)((host, port), handler)
@@ -67,8 +70,7 @@ class _ThreadingServer(http.server.ThreadingHTTPServer):
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
-    healthy: Answer
-    ready: Answer
+    answers: Mapping[str, Answer]
     registry: CollectorRegistry
     timeout = _TIMEOUT  # who connects and says nothing does not keep a thread for ever
     server_version = "token-keeper"
@@ -79,10 +81,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if path == "/metrics":
             encode, content_type = choose_encoder(self.headers.get("Accept", ""))
             self._answer(200, encode(self.registry), content_type)
-        elif path in {"/healthz", "/readyz"}:
-            self._judge(self.healthy if path == "/healthz" else self.ready)
+        elif path in self.answers:
+            self._judge(self.answers[path])
         else:
-            self._answer(404, b"/healthz, /readyz, /metrics\n", "text/plain; charset=utf-8")
+            self._answer(404, b"/healthz, /readyz, /consumers, /metrics\n", "text/plain; charset=utf-8")
 
     def do_HEAD(self) -> None:
         self.do_GET()

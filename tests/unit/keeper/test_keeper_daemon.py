@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
 import re
 import signal
 import subprocess
@@ -200,10 +201,13 @@ def test_it_keeps_tells_and_ends(provider: Provider, path: Path) -> None:
         assert values["token_keeper_failures_in_a_row"] == 0
         assert abs(values["token_keeper_access_token_expiry_timestamp_seconds"] - time.time() - 3600) < 60
         assert abs(values["token_keeper_last_success_timestamp_seconds"] - time.time()) < 60
+        [mine] = json.loads(get(f"{address}/consumers")[1])["consumers"]
+        assert (mine["container"], mine["pid"], mine["generation"]) == (os.uname().nodename, process.pid, 2)
         assert get(f"{address}/nothing")[0] == 404
         for secret in (*provider.access_tokens, *provider.live, provider.client[1]):
             assert secret not in metrics + get(f"{address}/readyz")[1]
         TokenStore(path).clear()
+        eventually(lambda: json.loads(get(f"{address}/consumers")[1])["consumers"][0]["generation"] is None)
         code, body = get(f"{address}/readyz")
         assert (code, json.loads(body)["document"]) == (503, "Cleared")
         begun = time.monotonic()
@@ -243,9 +247,9 @@ def test_an_address_that_is_none(path: Path, listen: str) -> None:
 def test_a_port_that_is_taken(store: TokenStore) -> None:
     registry = registry_of(VolumeCollector(store.status, lambda: None, lambda: False))
     well = lambda: (True, {})  # noqa: E731
-    with Server("127.0.0.1", 0, healthy=well, ready=well, registry=registry) as server:
+    with Server("127.0.0.1", 0, healthy=well, ready=well, report=well, registry=registry) as server:
         with pytest.raises(TokenKeeperError) as caught:
-            Server("127.0.0.1", server.port, healthy=well, ready=well, registry=registry)
+            Server("127.0.0.1", server.port, healthy=well, ready=well, report=well, registry=registry)
         assert caught.value.reason == "CannotListen"
-    with Server("::1", 0, healthy=well, ready=well, registry=registry) as server:
+    with Server("::1", 0, healthy=well, ready=well, report=well, registry=registry) as server:
         assert get(f"http://[::1]:{server.port}/healthz")[0] == 200

@@ -234,7 +234,7 @@ def test_a_host_without_containers_has_no_consumers(docker: Docker) -> None:
 
 
 OPTIONS: dict[str, Any] = {
-    "heartbeat_url": None,
+    "heartbeat_urls": [],
     "expect_processes": None,
     "expect_generation": None,
     "path": "/app/tokens",
@@ -245,7 +245,7 @@ OPTIONS: dict[str, Any] = {
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"heartbeat_url": "file:///etc/passwd"},
+        {"heartbeat_urls": ["http://127.0.0.1", "file:///etc/passwd"]},
         {"expect_processes": {"api": "many"}},
         {"expect_processes": {"api": None}},
     ],
@@ -256,5 +256,5 @@ def test_options_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
 
 
 def test_an_empty_address_is_no_address() -> None:
-    made = expectation_of({**OPTIONS, "heartbeat_url": "", "expect_processes": {"api": "1"}})
+    made = expectation_of({**OPTIONS, "expect_processes": {"api": "1"}})
     assert made.processes == {"api": 1}

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from module_utils.token_keeper_helper.heartbeats import Beat, fetch
+from module_utils.token_keeper_helper.heartbeats import Beat, Heartbeats, fetch, fetch_all
 
 
 @contextmanager
@@ -74,3 +74,14 @@ def test_nobody_there_is_an_obstacle() -> None:
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}/"
         assert "refused" in fetch(url).obstacle
+
+
+def test_several_pages_are_read_together_and_one_that_is_silent_is_named() -> None:
+    one, two = ({"consumers": [{"container": name, "pid": 1, "generation": 4}]} for name in ("api", "keeper"))
+    with endpoint(json.dumps(one).encode()) as api, endpoint(json.dumps(two).encode()) as keeper:
+        assert fetch_all([api, keeper]) == Heartbeats((Beat("api", 1, 4), Beat("keeper", 1, 4)))
+        with endpoint(b"busy", 503) as silent:
+            found = fetch_all([api, silent])
+    assert found.beats == (Beat("api", 1, 4),)
+    assert silent in found.obstacle
+    assert api not in found.obstacle
