@@ -7,12 +7,14 @@ the same inode.
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import errno
 import fcntl
 import os
 import threading
 import time
+import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -21,11 +23,11 @@ from token_keeper.errors import LockTimeout, StorageError
 
 _FIRST_PAUSE: Final = 0.005
 _LONGEST_PAUSE: Final = 0.020
-"""Seconds between two looks of a waiter. It sees whether it still needs the lock at all, which a waiter that is blocked
-in ``flock`` could not; sixty-four of them that look cost less than the one they wait for."""
+"""Seconds between two tries of a waiter that can't be woken, or that was woken and came too late."""
 
-_LOOKS: Final = 4
-"""Looks between two tries: to look is one system call, to try is four, and to be the next is seldom needed."""
+_LOOK_EVERY: Final = 0.25
+"""Seconds after which a waiter looks whether it still needs the lock, although nobody has let go of it: its holder
+may have been stopped after it wrote what everybody waits for, and a foreign writer takes no lock."""
 
 
 class _Process:
@@ -37,6 +39,7 @@ class _Process:
     def start_afresh(self) -> None:
         self.held: set[int] = set()
         self.mutexes: dict[str, threading.Lock] = {}
+        self.releases: dict[str, threading.Event] = {}
         # taken around every fork, so that no descriptor is open and not yet (or no longer) listed in ``held``
         self.guard = threading.RLock()
 
@@ -56,6 +59,45 @@ class _Process:
                 self.held.discard(descriptor)
                 with contextlib.suppress(OSError):
                     os.close(descriptor)
+
+    def release(self, descriptor: int) -> None:
+        # unlocked explicitly as well: a child forked a moment ago may not have closed its copy yet
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+        self.close(descriptor)
+
+    def next_release(self, name: str, directory: Path) -> threading.Event | None:
+        """Return what is set when the holder lets go of the lock, ``None`` where that can't be awaited.
+
+        One thread waits for all waiters of this process, in a shared ``flock``: the kernel grants those of all
+        processes at the same moment, and each lets go at once.
+        """
+        if not isinstance(_thread.start_new_thread, types.BuiltinFunctionType):
+            return None  # green threads (gevent, eventlet): one that is blocked in the kernel would block all of them
+        with self.guard:
+            come = self.releases.get(name)
+            if come is not None:
+                return come
+            come = self.releases[name] = threading.Event()
+            descriptor = self.open(directory)
+            try:
+                thread = threading.Thread(
+                    target=self._await_release, args=(name, descriptor, come), name="token-lock", daemon=True
+                )
+                thread.start()
+            except RuntimeError:  # no more threads, or the interpreter ends
+                del self.releases[name]
+                self.close(descriptor)
+                return None
+            return come
+
+    def _await_release(self, name: str, descriptor: int, come: threading.Event) -> None:
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+        self.release(descriptor)
+        with self.guard:
+            self.releases.pop(name, None)
+        come.set()
 
     def before_fork(self) -> None:
         self.guard.acquire()
@@ -108,7 +150,7 @@ class DirectoryLock:
         """
         deadline = time.monotonic() + timeout
         mutex = _process.mutex(self._real)
-        pause = _FIRST_PAUSE
+        pause, woken = _FIRST_PAUSE, False
         while True:
             # the mutex keeps the threads of one process from competing with each other in the file system
             if mutex.acquire(blocking=False):
@@ -121,25 +163,29 @@ class DirectoryLock:
                         finally:
                             # a child that was forked inside has no copy any more, and the number may be another file's
                             if os.getpid() == owner:
-                                _release(descriptor)
+                                _process.release(descriptor)
                         return
                 finally:
                     mutex.release()
             if given_up():
                 yield None
                 return
-            for _ in range(_LOOKS if pause >= _LONGEST_PAUSE else 1):
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    raise LockTimeout(
-                        f"another writer holds the lock of {self._directory} for more than {timeout:g} s",
-                        remedy="`token-keeper status` says who wrote last; a stopped or hung container may hold it",
-                    )
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise LockTimeout(
+                    f"another writer holds the lock of {self._directory} for more than {timeout:g} s",
+                    remedy="`token-keeper status` says who wrote last; a stopped or hung container may hold it",
+                )
+            release = None if woken else _process.next_release(self._real, self._directory)
+            if release is None:
+                # who was woken and has not got it lets the others of his kind go by, who hold it for a moment as he did
                 time.sleep(min(left, pause * _spread()))
-                if given_up():  # before the next try: who needs the lock no more must not keep it from others
-                    yield None
-                    return
-            pause = min(pause * 2, _LONGEST_PAUSE)
+                pause, woken = min(pause * 2, _LONGEST_PAUSE), False
+            else:
+                woken = release.wait(min(left, _LOOK_EVERY * _spread()))
+            if given_up():  # before the next try: who needs the lock no more must not keep it from others
+                yield None
+                return
 
     def _try(self) -> int | None:
         """Return a locked descriptor of the directory, or None when somebody else has the lock."""
@@ -197,10 +243,3 @@ def _not_lockable(directory: Path, error: OSError) -> StorageError:
             remedy="keep the volume on a local file system such as ext4 or xfs",
         )
     return StorageError(f"{directory} cannot be locked: {os.strerror(error.errno or 0)}", reason="NotLockable")
-
-
-def _release(descriptor: int) -> None:
-    # unlocked explicitly as well: a child forked a moment ago may not have closed its copy yet
-    with contextlib.suppress(OSError):
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
-    _process.close(descriptor)
