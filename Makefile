@@ -38,9 +38,9 @@ $(VENV)/.dev.stamp: requirements/dev.txt scripts/environment.sh | preflight
 $(VENV)/bench/.bench.stamp: requirements/bench.txt scripts/environment.sh $(VENV)/.controller.stamp
 	@scripts/environment.sh bench
 
-.PHONY: strace
-strace:
-	@scripts/strace.sh
+.PHONY: test-tools
+test-tools: $(VENV)/.dev.stamp
+	@scripts/test_tools.sh
 
 .PHONY: controller
 controller: $(VENV)/.controller.stamp ## Ansible and what it needs on this machine, in .venv
@@ -70,7 +70,7 @@ engine-stop: $(VENV)/.controller.stamp ## Stop the engine, if the demo has start
 # --- the tests
 
 .PHONY: test
-test: strace $(VENV)/.dev.stamp ## All of the below; starts an engine if none answers, and stops that again
+test: test-tools ## All of the below; starts an engine if none answers, and stops that again
 	scripts/with_engine.sh $(MAKE) --no-print-directory checks pytest
 
 # On two cores at once: neither the linters nor Ansible use more than one
@@ -96,7 +96,7 @@ unit: $(VENV)/.dev.stamp ## Tests that need no engine
 	pytest -n 2 tests/unit
 
 .PHONY: integration
-integration: strace $(VENV)/.dev.stamp ## Tests on the engine
+integration: test-tools ## Tests on the engine
 	scripts/with_engine.sh pytest $(wildcard tests/integration tests/faults)
 
 .PHONY: molecule
@@ -104,11 +104,11 @@ molecule: $(VENV)/.dev.stamp ## The Molecule scenarios
 	scripts/with_engine.sh molecule test --all
 
 .PHONY: pytest
-pytest: strace $(VENV)/.dev.stamp
+pytest: test-tools
 	scripts/with_engine.sh scripts/tests.sh
 
 .PHONY: soak
-soak: strace $(VENV)/.dev.stamp ## Faults at every system call, every crash state, long models: half an hour; SOAK_ARGS="-n 8"
+soak: test-tools ## Faults at every system call, every crash state, long models: half an hour; SOAK_ARGS="-n 8"
 	SOAK=1 pytest --timeout=7200 --durations=10 $(SOAK_ARGS) tests/faults
 
 .PHONY: bench

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 _BOOT_CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 _BOOT_ID: Final = "/proc/sys/kernel/random/boot_id"
+_CENTURY: Final = 3_155_760_000.0
 EARLIEST: Final = -62_135_596_800
 LATEST: Final = 253_402_300_799
 """What a ``datetime`` can hold, the years 1 to 9999, as Unix time."""
@@ -98,4 +99,4 @@ class Span:
 
     def is_sane(self) -> bool:
         """Tell whether every value is of its kind."""
-        return isinstance(self.seconds, (int, float)) and math.isfinite(self.seconds) and self.begin.is_sane()
+        return isinstance(self.seconds, (int, float)) and abs(self.seconds) <= _CENTURY and self.begin.is_sane()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,8 @@ class StoreCredentials(google.oauth2.credentials.Credentials):
             universe_domain=document.universe_domain,
         )
         self._store = store
+        # what a thread has sent, and a server may refuse: another thread may have taken a newer one meanwhile
+        self._sent = threading.local()
 
     def refresh(self, request: Any) -> None:
         """Take a newer token from the store, or have the store renew the one that was refused.
@@ -49,10 +52,11 @@ class StoreCredentials(google.oauth2.credentials.Credentials):
         """
         del request  # the store has a transport of its own: one attempt, journalled
         try:
-            if self.token is None:
+            refused = getattr(self._sent, "token", self.token)
+            if refused is None:
                 self._store.access_token()
             else:
-                self._store.refresh(rejected=self.token)
+                self._store.refresh(rejected=refused)
             self._take()
         except TokenKeeperError as error:
             retryable = isinstance(error, ProviderUnavailable)
@@ -71,6 +75,7 @@ class StoreCredentials(google.oauth2.credentials.Credentials):
         except TokenKeeperError as error:
             retryable = isinstance(error, ProviderUnavailable)
             raise google.auth.exceptions.RefreshError(str(error), retryable=retryable) from error
+        self._sent.token = token
         untyped: Any = self
         untyped.apply(headers, token=token)
 

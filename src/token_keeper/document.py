@@ -135,7 +135,7 @@ class TokenDocument:
         return dataclasses.replace(self, expiry=expiry_after(seconds, now))
 
     def renewed(
-        self, *, token: str, refresh_token: str | None, scopes: Iterable[str] | None, expiry: datetime | None
+        self, *, token: str | None, refresh_token: str | None, scopes: Iterable[str] | None, expiry: datetime | None
     ) -> TokenDocument:
         """Return the document after a refresh; what the provider left out stays (RFC 6749 section 6)."""
         return dataclasses.replace(

@@ -39,6 +39,13 @@ _DEAD_GRANT: Final = {"invalid_grant", "bad_refresh_token", "invalid_refresh_tok
 _BAD_CLIENT: Final = {"invalid_client", "incorrect_client_credentials"}
 _RAPT: Final = {"invalid_rapt", "rapt_required"}
 _TRANSIENT: Final = {"server_error", "temporarily_unavailable", "internal_failure", "slow_down", "rate_limit_exceeded"}
+_TURNED_AWAY: Final = {408, 429, 503}
+"""Statuses of a server that has not taken the request on (RFC 9110 sections 15.5.9 and 15.6.4, RFC 6585 section 4)."""
+_BUSY: Final = {"temporarily_unavailable", "slow_down", "rate_limit_exceeded"}
+_SECRETS: Final = {"refresh_token", "client_secret", "code", "code_verifier", "token"}
+_PART: Final = 8
+_MAX_QUOTED: Final = 4096
+_WORD: Final = re.compile(r"[a-z]+(_[a-z]+){0,5}")
 _HANDSHAKE: Final = {
     "WRONG_VERSION_NUMBER",
     "HTTP_REQUEST",
@@ -71,6 +78,8 @@ class TokenReply:
         refresh_token_expires_in: seconds until a time-limited grant ends, as Google sends it.
         received_at: Unix time at which the answer was complete.
         date: the provider's own ``Date`` header as Unix time, to report a clock that is off.
+        is_bearer: whether the access token is a bearer token (RFC 6750). No other kind can be used (RFC 6749 section
+            7.1), but the refresh token beside it may be the only one that still works.
     """
 
     access_token: str = dataclasses.field(repr=False)
@@ -81,6 +90,7 @@ class TokenReply:
     refresh_token_expires_in: float | None
     received_at: float
     date: float | None = None
+    is_bearer: bool = True
 
 
 def request_token(
@@ -325,7 +335,7 @@ def _judge(url: str, form: Mapping[str, str], status: int, headers: Mapping[str,
     # some say 200 to everything and put the error into the body
     if 200 <= status < 300 and (not code or (isinstance(fields, dict) and fields.get("access_token"))):
         return _reply(url, fields, headers, now)
-    shown = _redacted(code, form)
+    shown = _redacted(code, form)[:60]
     said = f"{where(url)} answered {status}" + (f" {shown}" if shown else "")
     description = fields.get("error_description") if isinstance(fields, dict) else None
     if isinstance(description, str) and description.isprintable():
@@ -336,7 +346,7 @@ def _judge(url: str, form: Mapping[str, str], status: int, headers: Mapping[str,
             reason=f"Status{status}",
             remedy=_LATER,
             retry_after=_retry_after(headers),
-            outcome_known=status == 429 or status < 300,
+            outcome_known=status in _TURNED_AWAY or code in _BUSY or status < 300,
         )
     subtype = fields.get("error_subtype") if isinstance(fields, dict) else None
     denial = subtype if isinstance(subtype, str) and subtype in _RAPT else code
@@ -348,7 +358,7 @@ def _judge(url: str, form: Mapping[str, str], status: int, headers: Mapping[str,
         raise ClientRejected(said, reason="InvalidClient", remedy="check the client's id and secret at the provider")
     raise ProviderUnavailable(
         said,
-        reason=_camel(shown) if shown else f"Status{status}",
+        reason=_camel(shown) if _WORD.fullmatch(shown) else f"Status{status}",
         remedy="check that token_uri is the provider's token endpoint",
     )
 
@@ -360,9 +370,7 @@ def _reply(url: str, fields: object, headers: Mapping[str, str], now: float) -> 
     access_token = _text(fields.get("access_token"))
     if access_token is None:
         raise _no_reply(url, "answered 200 without an access_token")
-    token_type = fields.get("token_type", "Bearer")
-    if not isinstance(token_type, str) or token_type.lower() != "bearer":
-        raise _no_reply(url, "answered with a token_type that is not Bearer (RFC 6750)")
+    token_type = fields.get("token_type") or "Bearer"
     scope = fields.get("scope")
     return TokenReply(
         access_token=access_token,
@@ -373,6 +381,7 @@ def _reply(url: str, fields: object, headers: Mapping[str, str], now: float) -> 
         refresh_token_expires_in=_seconds(fields.get("refresh_token_expires_in")),
         received_at=now,
         date=_http_date(headers),
+        is_bearer=isinstance(token_type, str) and token_type.lower() == "bearer",
     )
 
 
@@ -385,16 +394,38 @@ def _decode(body: bytes) -> Any:
 
 def _error_code(fields: Any) -> str:
     code = fields.get("error") if isinstance(fields, dict) else None
-    # the code becomes part of a message: only the characters RFC 6749 section 5.2 allows, and not too many
-    return code[:60] if isinstance(code, str) and code.isascii() and code.isprintable() else ""
+    # the code becomes part of a message: only the characters RFC 6749 section 5.2 allows
+    return code if isinstance(code, str) and code.isascii() and code.isprintable() else ""
 
 
 def _redacted(text: str, form: Mapping[str, str]) -> str:
-    """Take out what a provider quotes of the request: all but the grant's type is secret or personal."""
+    """Take out what a provider quotes of the request: all but the grant's type is secret or personal.
+
+    Of a secret, a part is taken out as well: providers shorten what they quote.
+    """
+    text = text[:_MAX_QUOTED]
     for name, value in form.items():
         if name != "grant_type" and value:
             text = text.replace(value, "***").replace(urllib.parse.quote_plus(value), "***")
+        if name in _SECRETS and value:
+            text = _without_parts(text, value)
     return text
+
+
+def _without_parts(text: str, secret: str) -> str:
+    """Take out every run of characters that stands in the secret as well."""
+    kept, at = [], 0
+    while at < len(text):
+        end = at + _PART
+        if end <= len(text) and text[at:end] in secret:
+            while end < len(text) and text[at : end + 1] in secret:
+                end += 1
+            kept.append("***")
+            at = end
+        else:
+            kept.append(text[at])
+            at += 1
+    return "".join(kept)
 
 
 def _text(value: object) -> str | None:

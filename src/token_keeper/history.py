@@ -11,7 +11,7 @@ import dataclasses
 import json
 import os
 import re
-from typing import Final
+from typing import Any, Final
 
 from token_keeper.document import TokenDocument
 from token_keeper.errors import StorageError, TokenCorrupt
@@ -24,12 +24,24 @@ _BROKEN: Final = (ValueError, KeyError, TypeError, AttributeError, OverflowError
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Entry:
-    """The last document of one grant, the generation it had, and when (Unix time) the grant came into the volume."""
+    """The last document of one grant.
+
+    Attributes:
+        grant: the grant's name in this volume.
+        generation: the generation that the document had.
+        document: the document.
+        granted_at: when (Unix time) the grant came into the volume.
+        grant_expiry: when it ends, where the provider said so.
+        maybe_spent: a program without the lock has put another refresh token in its place, and whether by a new consent
+            or by renewing this very grant can't be told: to send this one might end the grant that is in use.
+    """
 
     grant: str
     generation: int
     document: TokenDocument
     granted_at: float | None = None
+    grant_expiry: float | None = None
+    maybe_spent: bool = False
 
 
 class History:
@@ -41,7 +53,8 @@ class History:
     def record(self, directory: int, entry: Entry) -> None:
         """Keep a document as the newest of its grant, durably; the caller holds the lock."""
         document = json.loads(entry.document.to_json())
-        text = json.dumps({"generation": entry.generation, "granted_at": entry.granted_at, "document": document})
+        fields = {name: getattr(entry, name) for name in ("generation", "granted_at", "grant_expiry", "maybe_spent")}
+        text = json.dumps({**fields, "document": document})
         with self._volume.folder(directory, self._volume.history_name) as folder:
             self._volume.replace(folder, f"{entry.grant}.json", text.encode())
             self._prune(folder, entry.grant)
@@ -56,8 +69,10 @@ class History:
                     continue
                 fields = json.loads(read[0])
                 document = TokenDocument.from_mapping(fields["document"], name)
-                granted_at = float(fields["granted_at"]) if fields.get("granted_at") is not None else None
-                found.append(Entry(name.removesuffix(".json"), int(fields["generation"]), document, granted_at))
+                granted_at, expiry = _time(fields.get("granted_at")), _time(fields.get("grant_expiry"))
+                doubtful = bool(fields.get("maybe_spent"))
+                grant, generation = name.removesuffix(".json"), int(fields["generation"])
+                found.append(Entry(grant, generation, document, granted_at, expiry, doubtful))
             except (*_BROKEN, TokenCorrupt, StorageError):
                 continue  # one broken entry must not hide the others
         return sorted(found, key=lambda entry: entry.generation, reverse=True)
@@ -87,3 +102,7 @@ class History:
             if entry.grant != current:
                 with contextlib.suppress(StorageError):  # one grant too many is no reason to fail
                     self._volume.remove(folder, f"{entry.grant}.json")
+
+
+def _time(value: Any) -> float | None:
+    return float(value) if value is not None else None

@@ -26,10 +26,7 @@ from token_keeper.provider import rotation_of
 from token_keeper.reading import Timing
 from token_keeper.state import MAX_BYTES as STATE_MAX_BYTES
 from token_keeper.state import Identity, State
-from token_keeper.volume import Volume
-
-_SETTLE: Final = 0.5
-"""Seconds that a foreign writer without atomic writes is given to finish, before its torn file is replaced."""
+from token_keeper.volume import SETTLE, Volume
 
 _EVENTS_ASKED: Final = 100
 """Events that are asked for their generation when the state is lost."""
@@ -89,6 +86,7 @@ class Ledger:
 
     def save(self) -> None:
         """Write the state, durably."""
+        self.state.check()
         self.volume.replace(self.directory, self.volume.state_name, self.state.to_json().encode())
 
     def accept(
@@ -101,6 +99,7 @@ class Ledger:
         journal_ends: bool = True,
         life: Span | None = None,
         grant: str | None = None,
+        grant_expiry: float | None = None,
     ) -> None:
         """Make a document the current one: history first, then the document, then the state.
 
@@ -112,16 +111,23 @@ class Ledger:
             journal_ends: whether it also settles what came of an exchange whose reply was lost.
             life: its access token's life, where this process has seen it begin.
             grant: name of the earlier grant that is gone back to.
+            grant_expiry: when its grant ends, where the provider has said so with this document.
         """
         state = self.state
         identity = Identity.of(document)
         generation = self.next_generation()
         if grant is not None and grant != state.grant:
             earlier = next((entry for entry in self.history.entries() if entry.grant == grant), None)
-            state.grant, state.granted_at = grant, earlier.granted_at if earlier is not None else None
+            state.grant, state.granted_at, state.grant_expiry = grant, None, None
+            if earlier is not None:
+                state.granted_at, state.grant_expiry = earlier.granted_at, earlier.grant_expiry
         elif state.grant is None or new_grant:
-            state.grant, state.granted_at, state.renewed_at = secrets.token_hex(8), time.time(), None
-        self._record(Entry(state.grant, generation, document, state.granted_at), must=pending is None)
+            state.grant, state.granted_at = secrets.token_hex(8), time.time()
+            if life is None:  # what is known of another grant's life says nothing of this one's
+                state.renewed_at = state.grant_expiry = state.lifetime = None
+        state.grant_expiry = grant_expiry or state.grant_expiry
+        kept = Entry(state.grant, generation, document, state.granted_at, state.grant_expiry)
+        self._record(kept, must=pending is None)
         if pending is None:
             if self.document != document or not self.well_kept:
                 # A name that a power loss takes back while the state's stays looks like a foreign hand's old document,
@@ -175,7 +181,13 @@ class Ledger:
         return Timing.of(self.document, written_at, self.state.token_life if known else None)
 
     def take_reply(
-        self, reply: TokenDocument, pending: str, *, event: str, life: Span | None = None
+        self,
+        reply: TokenDocument,
+        pending: str,
+        *,
+        event: str,
+        life: Span | None = None,
+        grant_expiry: float | None = None,
     ) -> TokenDocument | None:
         """Install a reply of the provider, unless something better stands there by now.
 
@@ -188,10 +200,11 @@ class Ledger:
         """
         self._read()
         self.state.exchanges += 1
-        if not self._is_overtaken(reply):
+        self.state.given = fingerprint(reply.token) if reply.token else None
+        if not self._is_overtaken(reply, pending):
             grant = self.state.journal.grant if self.state.journal is not None else None
             event = "RolledBack" if grant is not None else event
-            self.accept(reply, event=event, pending=pending, life=life, grant=grant)
+            self.accept(reply, event=event, pending=pending, life=life, grant=grant, grant_expiry=grant_expiry)
             return reply
         theirs, state = self.document, self.state
         if theirs is None or theirs.refresh_token != reply.refresh_token:
@@ -296,14 +309,15 @@ class Ledger:
                 self.take_reply(reply, name, event="RolledForward")
                 return
 
-    def _is_overtaken(self, reply: TokenDocument) -> bool:
+    def _is_overtaken(self, reply: TokenDocument, pending: str) -> bool:
         current, journal = self.document, self.state.journal
         if self.state.tombstone is not None:
             # who goes back to an earlier grant means to have a document again
             return journal is None or journal.grant is None
         if current is None:
             return False
-        if journal is not None and current.fingerprint == journal.document:
+        own = journal is not None and pending.startswith(self.volume.pending_name(journal.id))
+        if own and journal is not None and current.fingerprint == journal.document:
             return False  # nobody wrote since; the provider may have shortened what it gives
         if current.refresh_token == reply.refresh_token:
             return _expiry(current) > _expiry(reply)
@@ -329,13 +343,9 @@ class Ledger:
 
     def _settle(self) -> None:
         """Give an unmodified app that truncates and writes in place the time to finish."""
-        deadline = time.monotonic() + _SETTLE
+        deadline = time.monotonic() + SETTLE
         while self.problem is not None and self.problem.reason in {"Empty", "NotJSON"}:
-            with contextlib.suppress(OSError):
-                age = time.time() - self.volume.path.stat().st_mtime
-                if not -_SETTLE < age < _SETTLE:
-                    return
-            if time.monotonic() >= deadline:
+            if not self.volume.is_settling() or time.monotonic() >= deadline:
                 return
             time.sleep(0.02)
             self._read()
@@ -395,8 +405,18 @@ class Ledger:
         renewed = theirs.access_token != ours.access_token and not _older(theirs, ours)
         if renewed and same_token:
             self.state.dead_grant = self.state.dead_reason = None
-        new_grant = not same_token and rotation_of(self.state, document) != "yes"
+            self.state.renewed_at = time.time()
+        rotation = rotation_of(self.state, document)
+        new_grant = not same_token and rotation != "yes"
+        if new_grant and rotation == "unknown":
+            self._doubt(self.state.grant)
         self.accept(document, event="Adopted", new_grant=new_grant, journal_ends=not same_token or renewed)
+
+    def _doubt(self, grant: str | None) -> None:
+        """Note that the refresh token of a grant may have been spent by the program that wrote another one."""
+        for entry in self.history.entries():
+            if entry.grant == grant:
+                self._record(dataclasses.replace(entry, maybe_spent=True), must=True)
 
     def _restore_lineage(self, document: TokenDocument, identity: Identity) -> None:
         """The state is lost, or there never was one: the history is all that is remembered."""
@@ -412,6 +432,8 @@ class Ledger:
             self.state.grant = ours.grant
             self.accept(document, event="LineageRestored")
         else:
+            if entries and rotation_of(self.state, document) != "no":
+                self._doubt(entries[0].grant)
             self.accept(document, event="Adopted")
 
     def _keep_well(self, document: TokenDocument) -> None:

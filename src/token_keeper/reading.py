@@ -225,6 +225,13 @@ class Reader:
             return state is not None and state.journal is not None and state.tombstone is None
         return False
 
+    def is_taken_away(self) -> bool:
+        """Tell whether the document was taken away on purpose."""
+        with contextlib.suppress(StorageError):
+            state = self.state()
+            return state is not None and state.tombstone is not None
+        return False
+
     def _spread(self) -> float:
         """Return this process's own place; children that were forked from one reader have different ones."""
         return (self._seed + os.getpid() * 0.618034) % 1.0

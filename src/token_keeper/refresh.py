@@ -14,7 +14,7 @@ import secrets
 import time
 from typing import Final
 
-from token_keeper.address import DEADLINE
+from token_keeper.address import DEADLINE, where
 from token_keeper.clock import Instant, Span
 from token_keeper.document import TokenDocument, expiry_after
 from token_keeper.errors import (
@@ -125,20 +125,33 @@ class _Reply:
             raise TokenKeeperError("there is no reply to install")
         state.renewed_at, state.lifetime = reply.received_at, _lifetime(reply)
         state.clock_skew = round(reply.date - reply.received_at, 1) if reply.date else None
-        if reply.refresh_token_expires_in:
-            state.grant_expiry = reply.received_at + reply.refresh_token_expires_in
         if reply.refresh_token is not None and reply.refresh_token != self._before.refresh_token:
             state.rotation = "yes"
         state.dead_grant = state.dead_reason = None
         state.end_cooldown()
         try:
-            current = self._ledger.take_reply(successor, self.pending, event="Refreshed", life=self._life)
+            ends = reply.refresh_token_expires_in
+            current = self._ledger.take_reply(
+                successor,
+                self.pending,
+                event="Refreshed",
+                life=self._life,
+                grant_expiry=reply.received_at + ends if ends else None,
+            )
             if reply.expires_in is not None and reply.expires_in < _FIRST_BACKOFF:
                 # a token without any life would be renewed at each call of each process
                 state.begin_cooldown(_FIRST_BACKOFF)
                 self._ledger.save()
         except StorageError as failure:
             raise self.unsaved(failure) from failure
+        if not reply.is_bearer:
+            other = ProviderUnavailable(
+                f"{where(successor.token_uri)} answered with a token_type that is not Bearer (RFC 6750)",
+                reason="NotBearer",
+                remedy="its refresh token is kept; ask the provider why it gives this client another kind of token",
+            )
+            _failed(self._ledger, other, self.pending, outcome_known=True)
+            raise other
         return current or successor
 
     def settle(self, interruption: BaseException) -> None:
@@ -182,7 +195,7 @@ def _readable(token_uri: str, document: TokenDocument) -> TokenDocument:
 def successor_of(document: TokenDocument, reply: TokenReply) -> TokenDocument:
     """Return the document that a reply turns the old one into."""
     return document.renewed(
-        token=reply.access_token,
+        token=reply.access_token if reply.is_bearer else None,
         refresh_token=reply.refresh_token,
         scopes=reply.scope,
         expiry=expiry_after(_lifetime(reply), reply.received_at),
@@ -214,12 +227,16 @@ def may_ask(ledger: Ledger, document: TokenDocument, *, force: bool) -> None:
     journal = state.journal
     if journal is None or journal.refresh_token != Identity.of(document).refresh_token:
         return
-    if rotation_of(state, document) == "no" or _within_grace(ledger, journal):
+    rotation = rotation_of(state, document)
+    if rotation == "no" or _within_grace(ledger, journal):
         return
     if journal.outcome == "server_error":
         # The provider answered with a fault: most likely nothing happened, and asking again heals it. If it did
-        # carry the exchange out, asking again may end the whole grant, so as long as the old access token is given
-        # out there is nothing to win.
+        # carry the exchange out and rotates, asking again may end the whole grant, so as long as the old access token
+        # is given out there is nothing to win. Where nobody knows whether it rotates, apps that renew by themselves
+        # would ask before long, and go on asking.
+        if rotation == "unknown":
+            return
         timing = ledger.timing()
         if not timing.is_usable or force:
             return

@@ -8,6 +8,7 @@ from token_keeper.document import TokenDocument
 from token_keeper.errors import Conflict, ReauthRequired, StorageError, TokenKeeperError
 from token_keeper.fingerprint import fingerprint
 from token_keeper.ledger import Ledger
+from token_keeper.provider import rotation_of
 from token_keeper.refresh import exchange
 from token_keeper.state import Journal
 
@@ -23,7 +24,7 @@ def roll_back(ledger: Ledger, *, deadline: float) -> TokenDocument:
         deadline: seconds for each exchange.
 
     Raises:
-        Conflict: there is no earlier grant in the history.
+        Conflict: there is no earlier grant in the history, or none whose refresh token is surely unspent.
         ReauthRequired: there were some, and all of them are dead.
         ProviderUnavailable: one could not be tried; nothing has changed.
     """
@@ -33,11 +34,13 @@ def roll_back(ledger: Ledger, *, deadline: float) -> TokenDocument:
         entry
         for entry in ledger.history.entries()
         # The history has the last refresh token of each grant: what was spent inside a grant is not among them.
-        if (document is None or entry.grant != state.grant) and fingerprint(entry.document.refresh_token) != current
+        if (document is None or entry.grant != state.grant)
+        and fingerprint(entry.document.refresh_token) != current
+        and not (entry.maybe_spent and rotation_of(state, entry.document) != "no")
     ]
     if not entries:
         raise Conflict(
-            f"{ledger.volume.path} has no earlier grant in its history",
+            f"{ledger.volume.path} has no earlier grant in its history that is safe to try",
             reason="NoEarlierGrant",
             remedy="consent anew: run site.yml, or rotate_token.yml with mode=reconsent",
         )

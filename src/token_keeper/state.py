@@ -13,12 +13,16 @@ from typing import Any, Final, Literal, get_args
 
 from token_keeper.clock import EARLIEST, LATEST, Instant, Span
 from token_keeper.document import TokenDocument
+from token_keeper.errors import TokenKeeperError
 from token_keeper.fingerprint import fingerprint
 
 VERSION: Final = 1
 MAX_BYTES: Final = 262_144
 _REMEMBERED: Final = 500
 """How many superseded refresh tokens are remembered: at one rotation an hour, three weeks."""
+
+LONGEST_COOLDOWN: Final = 3600.0
+"""Seconds: whatever a provider asks for, once an hour it is asked."""
 
 Rotation = Literal["yes", "no", "unknown"]
 ConditionStatus = Literal["True", "False", "Unknown"]
@@ -129,6 +133,7 @@ class State:
         failures: exchanges in a row that did not.
         cooldown: the back-off that runs; no exchange before its end.
         token_life: the access token's life as this host saw it begin, whatever the wall clock has done since.
+        given: fingerprint of the access token that the last exchange brought.
         rotation: whether the provider gives a new refresh token at each exchange.
         reuse_grace: seconds for which the provider accepts a spent refresh token again.
         granted_at: when the grant came into the volume.
@@ -153,6 +158,7 @@ class State:
     failures: int = 0
     cooldown: Span | None = None
     token_life: Span | None = None
+    given: str | None = None
     rotation: Rotation = "unknown"
     reuse_grace: float = 0.0
     granted_at: float | None = None
@@ -177,16 +183,18 @@ class State:
             fields["conditions"] = {name: Condition(**value) for name, value in fields["conditions"].items()}
             unknown = {name: fields.pop(name) for name in set(fields) - _KNOWN}
             state = cls(**fields, unknown=unknown)
-            return state if state._is_sane() else None
+            return state if state.is_sane() else None
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
             return None
 
-    def _is_sane(self) -> bool:
+    def is_sane(self) -> bool:
         """Tell whether every value is of its kind: what others write here must not end in an error far from here."""
         identity, journal = self.identity, self.journal
         return (
             all(_is_count(value) for value in (self.generation, self.exchanges, self.failures))
-            and all(_is_text(value) for value in (self.grant, self.tombstone, self.dead_grant, self.dead_reason))
+            and all(
+                _is_text(value) for value in (self.grant, self.tombstone, self.dead_grant, self.dead_reason, self.given)
+            )
             and all(_is_time(value) for value in (self.granted_at, self.renewed_at, self.grant_expiry))
             and (self.lifetime is None or _is_number(self.lifetime))
             and self.publishing in get_args(Publishing)
@@ -200,6 +208,19 @@ class State:
             and (identity is None or identity.is_sane())
             and (journal is None or journal.is_sane())
         )
+
+    def check(self) -> None:
+        """Refuse a value that makes no sense: the state could not be read back, and all lineage would be lost.
+
+        Raises:
+            TokenKeeperError: there is one.
+        """
+        if not self.is_sane():
+            raise TokenKeeperError(
+                "a value that was passed makes no sense, and nothing was changed",
+                reason="InvalidValue",
+                remedy="rotation is yes, no or unknown; reuse_grace seconds; publishing testing, production or unknown",
+            )
 
     def to_json(self) -> str:
         """Return the side file's text."""
@@ -217,6 +238,7 @@ class State:
         self.rotation = rotation if rotation is not None else self.rotation
         self.reuse_grace = reuse_grace if reuse_grace is not None else self.reuse_grace
         self.publishing = publishing if publishing is not None else self.publishing
+        self.check()
         return before, {"rotation": self.rotation, "reuse_grace": self.reuse_grace, "publishing": self.publishing}
 
     def supersede(self, refresh_token: str) -> None:
@@ -226,8 +248,8 @@ class State:
             del self.superseded[:-_REMEMBERED]
 
     def begin_cooldown(self, seconds: float) -> None:
-        """Let no exchange begin for that many seconds."""
-        self.cooldown = Span(Instant.now(), seconds)
+        """Let no exchange begin for that many seconds, an hour at most."""
+        self.cooldown = Span(Instant.now(), min(seconds, LONGEST_COOLDOWN))
 
     def end_cooldown(self) -> None:
         """Forget failures and the back-off that followed them."""
@@ -235,7 +257,7 @@ class State:
 
     def cooldown_left(self) -> float:
         """Return the seconds for which no exchange may begin."""
-        return max(self.cooldown.left(), 0.0) if self.cooldown is not None else 0.0
+        return min(max(self.cooldown.left(), 0.0), LONGEST_COOLDOWN) if self.cooldown is not None else 0.0
 
     def set_condition(self, name: str, status: ConditionStatus, reason: str, message: str, now: float) -> None:
         """Set a condition; its transition time changes only when its status does."""

@@ -289,18 +289,24 @@ class TokenStore:
 
     def _renewed_token(self) -> str:
         before = self._reader.latest
+        held = before.token if before is not None and before.is_usable() else None
         try:
             reading = self._at_hand()
-        except StorageError:
-            # the token that was read before is as good as ever, whatever keeps the file from being read now
-            if before is None or before.token is None or not before.is_usable():
+        except (StorageError, TokenMissing) as error:
+            # What was read before is as good as ever, whatever keeps the file from being read now. It may be gone for a
+            # moment too, as under `docker cp`; but not on purpose.
+            if held is None or (isinstance(error, TokenMissing) and self._reader.is_taken_away()):
                 raise
-            return before.token
-        if reading is not None and reading.token is not None and reading.is_fresh():
+            return held
+        if reading is None:
+            if held is not None and self._volume.is_settling():
+                return held  # somebody is writing it in place: it is mended when that has come to nothing
+        elif reading.token is not None and reading.is_fresh():
             return self._settled_token(reading.token)
         try:
             # With a usable token nobody waits: the lock is tried once, and whoever has it renews for all.
-            token = self._writer.renewed_token(wait=reading is None or not reading.is_usable())
+            usable = held is not None if reading is None else reading.is_usable()
+            token = self._writer.renewed_token(wait=not usable)
             if token is not None:
                 return token
             seen = self._reader.latest or self._reader.load()  # what the waiter has just looked at
@@ -310,14 +316,17 @@ class TokenStore:
         except TokenKeeperError as error:
             self._quiet_until = uptime() + _RETRY_PAUSE
             self._judge(reading)
-            unsaved = self._writer.unsaved_token()
-            if unsaved is not None:
-                return unsaved
-            # better the last seconds of the old one than none
-            valid = reading is not None and reading.is_valid() and not isinstance(error, TokenMissing)
-            if valid and reading is not None and reading.token is not None:
-                return reading.token
-            raise
+            return self._last_resort(error, before if reading is None else reading)
+
+    def _last_resort(self, error: TokenKeeperError, last: Reading | None) -> str:
+        """Return a token that works in spite of the error, or raise it."""
+        unsaved = self._writer.unsaved_token()
+        if unsaved is not None:
+            return unsaved
+        # better the last seconds of the old one than none
+        if last is None or last.token is None or not last.is_valid() or isinstance(error, TokenMissing):
+            raise error
+        return last.token
 
     def _settled_token(self, fresh: str) -> str:
         """Have what a foreign writer left judged at once, if the lock is free."""

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from token_keeper.document import MAX_BYTES
+from token_keeper.document import MAX_BYTES, TokenDocument
 from token_keeper.errors import StorageError, TokenCorrupt
 from token_keeper.fingerprint import LENGTH as FINGERPRINT_LENGTH
 
@@ -24,6 +24,9 @@ _FILE_MODE: Final = 0o600
 _FOLDER_MODE: Final = 0o700
 _TEMPORARY: Final = ".tmp-"
 _STALE_AFTER: Final = 3600.0
+
+SETTLE: Final = 0.5
+"""Seconds that a foreign writer without atomic writes is given to finish, before its torn file is replaced."""
 
 PENDING_BYTES: Final = 16_384
 """Space that is reserved before an exchange, so that a full disk is found before the provider is asked."""
@@ -97,6 +100,12 @@ class Volume:
                 raise _not_a_file(self.directory / name, "a symbolic link") from error
             if error.errno == errno.ENXIO:
                 raise _not_a_file(self.directory / name, "a socket") from error
+            if error.errno == errno.EACCES and os.access(self.directory, os.W_OK | os.X_OK):
+                raise TokenCorrupt(  # the directory is ours: what may not be read can be replaced all the same
+                    f"uid {os.geteuid()} may not read {self.directory / name}, which belongs to somebody else",
+                    reason="Unreadable",
+                    remedy="the next writer puts it right, where the history has the document; else run site.yml",
+                ) from error
             raise self._failure("read", self.directory / name, error) from error
         try:
             status = os.fstat(descriptor)
@@ -107,6 +116,13 @@ class Volume:
             raise self._failure("read", self.directory / name, error) from error
         finally:
             _close(descriptor)
+
+    def is_settling(self) -> bool:
+        """Tell whether somebody has written the document a moment ago: without atomic writes it may be half done."""
+        try:
+            return abs(time.time() - os.stat(self.path).st_mtime) < SETTLE
+        except OSError:
+            return False
 
     def replace(self, directory: int, name: str, data: bytes, *, flush_directory: bool = True) -> None:
         """Replace a file durably; the caller holds the lock.
@@ -249,14 +265,15 @@ class Volume:
             raise self._failure("list", self.directory, error) from error
 
     def sweep_pending(self, directory: int) -> None:
-        """Remove reserved files without any reply in them that nobody can be filling any more."""
+        """Remove pending files without a whole reply in them that nobody can be filling any more."""
         for name in self.pendings(directory):
             with contextlib.suppress(OSError, StorageError, TokenCorrupt):
                 found = self.read(name)
-                if found is None:
+                if found is None or time.time() - found[1].st_mtime <= _STALE_AFTER:
                     continue
-                data, status = found
-                if not data.strip() and time.time() - status.st_mtime > _STALE_AFTER:
+                try:
+                    TokenDocument.parse(found[0], name)
+                except TokenCorrupt:
                     os.unlink(name, dir_fd=directory)
 
     @contextlib.contextmanager

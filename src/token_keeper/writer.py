@@ -8,8 +8,10 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from typing import Final
 
 from token_keeper import report
+from token_keeper.clock import Instant
 from token_keeper.document import TokenDocument
 from token_keeper.dry_run import DryEvents, DryVolume
 from token_keeper.errors import TokenCorrupt, TokenKeeperError, TokenMissing
@@ -25,6 +27,9 @@ from token_keeper.report import ClearOutcome, PolicyOutcome, RefreshOutcome, Rep
 from token_keeper.rollback import roll_back
 from token_keeper.state import Publishing, Rotation, State
 from token_keeper.volume import Volume
+
+_REFUSED_AGAIN_AFTER: Final = 30.0
+"""Seconds for which a token that has just come is not renewed again because a resource server refuses it."""
 
 
 class Writer:
@@ -83,15 +88,18 @@ class Writer:
 
     def refresh(self, *, force: bool, rejected: str | None, min_valid: float | None, dry_run: bool) -> RefreshOutcome:
         """Renew the access token at the provider."""
-        already = self._reader.exchanges() if force else 0
+        begun = Instant.now()
+        already = self._reader.exchanges() if force or min_valid is not None else 0
 
         def served() -> bool:
             if force:
                 return False
             if rejected is not None:
                 good = self._reader.token() not in {None, rejected}
+            elif min_valid is not None:
+                good = self._reader.left() >= min_valid
             else:
-                good = self._reader.is_fresh() if min_valid is None else self._reader.left() >= min_valid
+                good = self._reader.is_fresh()
             return good and self._reader.is_settled()
 
         with self._ledger(self._lock_timeout, given_up=served, dry_run=dry_run) as ledger:
@@ -101,17 +109,20 @@ class Writer:
             document = _required(ledger)
             exchanges = ledger.state.exchanges
             if force:
-                wanted = ledger.state.exchanges <= already
+                wanted = exchanges <= already
             elif rejected is not None:
-                wanted = document.token == rejected
+                wanted = document.token == rejected and not _just_renewed(ledger.state)
             elif min_valid is not None:
-                wanted = ledger.timing().left < min_valid
+                # the provider's tokens may not live that long: one that came while this call waited is all there is
+                wanted = ledger.timing().left < min_valid and exchanges <= already
             else:
                 wanted = not ledger.timing().is_fresh
+            # one that failed while this call waited for the lock is its answer too, and not asked for again
+            insists = force and not _failed_since(ledger.state, begun)
             if wanted and dry_run:
-                may_ask(ledger, document, force=force)
+                may_ask(ledger, document, force=insists)
             elif wanted:
-                document = self._exchange(ledger, force=force)
+                document = self._exchange(ledger, force=insists)
             return RefreshOutcome(
                 exchanged=ledger.state.exchanges > exchanges or (wanted and dry_run),
                 generation=ledger.state.generation,
@@ -143,7 +154,14 @@ class Writer:
     ) -> ReplaceOutcome:
         """Put a document into the volume, unless what is there is newer."""
         if expires_in is not None:
-            document = document.with_expires_in(expires_in, time.time())
+            try:
+                document = document.with_expires_in(expires_in, time.time())
+            except (TypeError, ValueError, OverflowError):
+                raise TokenKeeperError(
+                    f"{expires_in!r} is no number of seconds that a token can live; nothing was changed",
+                    reason="InvalidValue",
+                    remedy="pass the seconds that are left of the access token's life, such as 3599",
+                ) from None
         with self._ledger(self._lock_timeout, dry_run=dry_run) as opened:
             ledger = _replaceable(opened)
             before = report.describe(ledger.document) if ledger.document else None
@@ -160,8 +178,6 @@ class Writer:
             else:
                 current = ledger.state.identity
                 same_grant = current is not None and current.refresh_token == fingerprint(document.refresh_token)
-                if not same_grant:
-                    ledger.state.grant_expiry = None
                 ledger.accept(document, event="Pushed", new_grant=not same_grant)
             return ReplaceOutcome(True, verdict, ledger.state.generation, before, report.describe(document))
 
@@ -235,8 +251,9 @@ class Writer:
         if unsaved is None:
             return
         with contextlib.suppress(TokenMissing, TokenCorrupt):
-            if self._reader.load().document.fingerprint == unsaved.document.fingerprint:
-                return  # the disk failed after it had been installed
+            there, held = self._reader.load().document, unsaved.document
+            if there.refresh_token == held.refresh_token and there.expires_in(0.0) >= held.expires_in(0.0):
+                return  # the disk failed after it had been installed, or somebody has renewed the token since
         # raises while the disk still fails: going on without it would lose it
         self._volume.replace(directory, unsaved.pending, unsaved.document.to_json().encode())
 
@@ -253,6 +270,23 @@ class Writer:
         state = self._reader.state() or State()
         facts = report.describe(reading.document)
         return RefreshOutcome(False, state.generation, state.exchanges, facts, facts)
+
+
+def _just_renewed(state: State) -> bool:
+    """Tell whether the provider has given the current token a moment ago.
+
+    A server that refuses it all the same would refuse the next one too: its audience or its scopes are wrong, or the
+    API is switched off. Each request would cost an exchange.
+    """
+    life, identity = state.token_life, state.identity
+    if life is None or identity is None or identity.access_token != state.given:
+        return False
+    return 0 <= life.begin.age() < _REFUSED_AGAIN_AFTER
+
+
+def _failed_since(state: State, begun: Instant) -> bool:
+    """Tell whether an exchange has failed since then."""
+    return state.failures > 0 and state.cooldown is not None and state.cooldown.begin.age() < begun.age()
 
 
 def _held(ledger: Ledger | None) -> Ledger:

@@ -37,7 +37,7 @@ def fresh_path(tmp_path: Path) -> Callable[[], Path]:
 def strace() -> None:
     """Tell early, and plainly, where strace is missing or may not trace; these tests are never left out."""
     if shutil.which("strace") is None:
-        pytest.fail("strace is missing: scripts/strace.sh installs it where it may, or says how")
+        pytest.fail("strace is missing: scripts/test_tools.sh installs it where it may, or says how")
     tried = subprocess.run(["strace", "-o", "/dev/null", "true"], capture_output=True, text=True, check=False)
     if tried.returncode != 0:
         pytest.fail(f"strace may not trace here (in a container: --cap-add SYS_PTRACE): {tried.stderr.strip()}")

@@ -66,8 +66,14 @@ def judged(reply: TokenReply, request: AuthorizationRequest) -> TokenDocument:
     """Return the document that a reply makes, if it can be kept alive and may do what it was asked for.
 
     Raises:
-        ConsentError: ``RefreshTokenMissing`` or ``ScopesMissing``.
+        ConsentError: ``NotBearer``, ``RefreshTokenMissing`` or ``ScopesMissing``.
     """
+    if not reply.is_bearer:
+        raise ConsentError(
+            "the provider sent an access token that is not a bearer token (RFC 6750), and no other kind can be used",
+            reason="NotBearer",
+            remedy="ask the provider for a client that is given bearer tokens",
+        )
     if reply.refresh_token is None:
         raise ConsentError(
             "the provider sent no refresh token, so the token would end with its first hour",

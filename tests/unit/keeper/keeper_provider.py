@@ -22,6 +22,7 @@ class Provider:
     """A provider with one client.
 
     Attributes:
+        extra: more fields of each answer, or, by ``said`` in the script, the error itself.
         script: what happens to the next requests, one entry each; see :meth:`_Handler.do_POST`.
         forms: every request that came, as it came.
         exchanges: refreshes that were carried out, whether or not the reply arrived.
@@ -240,6 +241,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _odd_code(self, provider: Provider, form: dict[str, str]) -> None:
         self._answer(400, {"error": "no such/thing!"})
+
+    def _said(self, provider: Provider, form: dict[str, str]) -> None:
+        self._answer(400, provider.extra)
 
     def _answer(self, status: int, fields: dict[str, Any], headers: dict[str, str] | None = None) -> None:
         self._raw(status, json.dumps(fields).encode(), "application/json", headers)

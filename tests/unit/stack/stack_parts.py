@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import subprocess
 import time
@@ -12,6 +11,7 @@ from typing import Any
 
 import pytest
 import redis
+import redis_server
 
 from token_keeper import Snapshot, TokenDocument, TokenKeeperError, fingerprint
 from token_keeper.report import describe
@@ -29,9 +29,9 @@ class RedisServer:
     """A Redis on a free loopback port, without persistence."""
 
     def __init__(self, folder: Path) -> None:
-        binary = shutil.which("redis-server")
+        binary = redis_server.program()
         if binary is None:
-            pytest.fail("these tests need redis-server: apt-get install redis-server (or valkey) first")
+            pytest.fail("these tests need a Redis server: scripts/test_tools.sh installs one where it may, or says so")
         self._binary = binary
         self._folder = folder
         with socket.socket() as probe:
