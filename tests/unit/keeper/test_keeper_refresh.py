@@ -593,6 +593,50 @@ def test_a_disk_that_fails_after_the_reply_costs_nothing_but_time(
     assert len(rotating.forms) == 1
 
 
+def test_a_reply_that_was_kept_in_memory_does_not_come_back_over_a_newer_one(
+    provider: Provider, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process has renewed the token since, with the same refresh token; then the provider has failed."""
+    monkeypatch.setattr(refresh_module, "_SAVE_ATTEMPTS", 1)
+    provider.lifetime = 300
+    store, other = TokenStore(path), TokenStore(path)
+    push(store, expired(provider.grant()), rotation="no")
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise StorageError("no space", reason="NoSpace")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Volume, "fill", fail)
+        held = store.access_token()
+    provider.lifetime = 3600
+    newer = other.refresh(force=True).after["access_token_fingerprint"]
+    provider.script.append("fault")
+    with pytest.raises(ProviderUnavailable):
+        other.refresh(force=True)
+    store.declare(reuse_grace=1)  # the process takes the lock, for whatever reason
+    assert fingerprint(on_disk(path).token or "") == newer
+    assert store.access_token() != held
+
+
+@pytest.mark.parametrize("token_type", ["DPoP", 5])
+def test_an_access_token_of_another_kind_costs_no_grant(
+    rotating: Provider, path: Path, store: TokenStore, token_type: object
+) -> None:
+    push(store, expired(rotating.grant()), rotation="yes")
+    rotating.extra = {"token_type": token_type}
+    with pytest.raises(ProviderUnavailable) as caught:
+        store.access_token()
+    assert caught.value.reason == "NotBearer"
+    assert on_disk(path).refresh_token in rotating.live
+    assert on_disk(path).token is None
+    with pytest.raises(ProviderUnavailable) as caught:
+        TokenStore(path).access_token()
+    assert caught.value.reason == "BackOff"
+    rotating.extra = {}
+    edit_state(path, cooldown=None)
+    assert TokenStore(path).access_token() in rotating.access_tokens
+
+
 @pytest.mark.parametrize("failing", ["replace", "promote"])
 def test_a_disk_that_fails_after_the_reply_was_saved(
     rotating: Provider, path: Path, monkeypatch: pytest.MonkeyPatch, failing: str

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from keeper_parts import edit_state, events_of, expired, on_disk, pendings, push, state_of, write_in_place
+from keeper_parts import (
+    edit_state,
+    events_of,
+    expired,
+    on_disk,
+    pendings,
+    push,
+    renewed,
+    state_of,
+    state_path,
+    write_in_place,
+)
 from keeper_provider import Provider
 
 from token_keeper import TokenStore, fingerprint
@@ -182,3 +194,66 @@ def test_a_reply_that_was_overtaken_does_not_pass_for_the_current_grants(
     kept = {entry.grant: entry.document for entry in History(Volume(path)).entries()}
     assert kept[str(second)] == current
     assert kept[str(first)].refresh_token in rotating.live
+
+
+def test_a_refresh_token_that_a_program_without_the_lock_may_have_spent_is_not_tried(
+    store: TokenStore, rotating: Provider, path: Path
+) -> None:
+    """It renewed the grant, or consented anew: who sends the old one to find out may end the grant that is in use."""
+    push(store, rotating.grant())
+    before = on_disk(path)
+    renewed_by_the_app = rotating.renew({
+        "refresh_token": before.refresh_token, "client_id": before.client_id, "client_secret": before.client_secret,
+    })[1]  # fmt: skip
+    theirs = renewed(before, renewed_by_the_app["access_token"], refresh_token=renewed_by_the_app["refresh_token"])
+    write_in_place(path, theirs)
+    assert store.access_token() == theirs.token
+    assert state_of(path).rotation == "unknown"
+    with pytest.raises(Conflict) as caught:
+        store.rollback()
+    assert caught.value.reason == "NoEarlierGrant"
+    assert rotating.forms == []
+    assert rotating.live == {theirs.refresh_token}
+
+    store.declare(rotation="no")  # then it can't have been spent
+    with pytest.raises(ReauthRequired):
+        store.rollback()
+
+
+def test_nor_after_the_state_was_lost(store: TokenStore, rotating: Provider, path: Path) -> None:
+    push(store, rotating.grant())
+    before = on_disk(path)
+    state_path(path).unlink()
+    write_in_place(path, renewed(before, "theirs", refresh_token="theirs"))
+    store.access_token()
+    with pytest.raises(Conflict):
+        store.rollback()
+    assert rotating.forms == []
+
+
+def test_what_a_grant_lives_for_goes_with_it(store: TokenStore, provider: Provider, path: Path) -> None:
+    push(store, provider.grant())
+    provider.extra = {"refresh_token_expires_in": 7 * 86_400}
+    store.refresh(force=True)
+    limited = state_of(path).grant_expiry
+    assert limited is not None
+    provider.extra = {}
+    store.replace(provider.grant(), force=True)
+    assert state_of(path).grant_expiry is None, "a new consent"
+    assert state_of(path).lifetime is None
+    store.rollback()
+    assert state_of(path).grant_expiry == limited
+    write_in_place(path, provider.grant())
+    store.access_token()
+    assert state_of(path).grant_expiry is None, "a program without the lock has consented anew"
+
+
+def test_a_renewal_by_an_app_of_its_own_counts_as_use(store: TokenStore, provider: Provider, path: Path) -> None:
+    document = provider.grant()
+    push(store, document)
+    assert state_of(path).renewed_at is None
+    write_in_place(path, renewed(document, "newer", seconds=7200))
+    store.access_token()
+    used = state_of(path).renewed_at
+    assert used is not None
+    assert abs(used - time.time()) < 60

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from keeper_parts import tree
+from keeper_provider import Provider
 
+from token_keeper import TokenStore
 from token_keeper.clock import Instant, Span
+from token_keeper.errors import TokenKeeperError
 from token_keeper.state import Condition, Identity, Journal, State, timestamp
 
 FULL = State(
@@ -128,3 +134,37 @@ def test_a_back_off_lasts_and_ends() -> None:
     assert 59 < state.cooldown_left() <= 60
     state.end_cooldown()
     assert state.cooldown_left() == 0
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"reuse_grace": math.inf},
+        {"reuse_grace": "30"},
+        {"rotation": "maybe"},
+        {"publishing": "x"},
+        {"reuse_grace": True},
+    ],
+)
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_value_that_makes_no_sense_is_refused_and_nothing_changes(
+    store: TokenStore, provider: Provider, path: Path, values: dict[str, Any], dry_run: bool
+) -> None:
+    store.replace(provider.grant())
+    before = tree(path.parent)
+    with pytest.raises(TokenKeeperError) as caught:
+        store.declare(**values, dry_run=dry_run)
+    assert caught.value.reason == "InvalidValue"
+    with pytest.raises(TokenKeeperError):
+        store.replace(provider.grant(), force=True, **values)
+    assert tree(path.parent) == before
+
+
+@pytest.mark.parametrize("seconds", [math.nan, math.inf, 1e18, "x"])
+def test_a_life_that_is_none_is_refused(store: TokenStore, provider: Provider, path: Path, seconds: Any) -> None:
+    store.replace(provider.grant())
+    before = tree(path.parent)
+    with pytest.raises(TokenKeeperError) as caught:
+        store.replace(provider.grant(), force=True, expires_in=seconds)
+    assert caught.value.reason == "InvalidValue"
+    assert tree(path.parent) == before

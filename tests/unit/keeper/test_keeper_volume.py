@@ -242,7 +242,9 @@ def test_a_huge_file_is_not_read_whole(volume: Volume, path: Path) -> None:
     assert len(found[0]) == 65_537
 
 
-def test_the_sweep_takes_temporary_files_and_no_reply(volume: Volume, directory: int, path: Path) -> None:
+def test_the_sweep_takes_temporary_files_and_no_reply(
+    volume: Volume, directory: int, path: Path, provider: Provider
+) -> None:
     stale = ["token.json.tmp-0123", ".token.json.state.tmp-0123", ".token.json.events.tmp-9"]
     kept = [".token.json.pending.ab", ".token.json.pending.cd", "other.json.tmp-1", "token.json.bak"]
     for name in (*stale, *kept):
@@ -251,14 +253,20 @@ def test_the_sweep_takes_temporary_files_and_no_reply(volume: Volume, directory:
     (path.parent / ".token.json.pending.link").symlink_to("nowhere")
     old = path.parent / ".token.json.pending.old"
     old.write_text("\n" * 10)
-    os.utime(old, (time.time() - 7200,) * 2)
+    cut_off = path.parent / ".token.json.pending.cut"
+    cut_off.write_text('{"token": "abc", "refresh_to')
+    replaced = path.parent / ".token.json.pending.ab.tmp-12"
+    replaced.write_text("")
+    whole = path.parent / ".token.json.pending.whole"
+    whole.write_text(provider.grant().to_json())
+    for file in (old, cut_off, replaced, whole):
+        os.utime(file, (time.time() - 7200,) * 2)
     new = path.parent / ".token.json.pending.new"
     new.write_text("\n" * 10)
     volume.sweep(directory)
     volume.sweep_pending(directory)
-    assert set(kept) | {new.name} <= set(names(path))
-    assert not set(stale) & set(names(path))
-    assert not old.exists()
+    assert {*kept, new.name, whole.name} <= set(names(path))
+    assert not {*stale, old.name, cut_off.name, replaced.name} & set(names(path))
 
 
 def entry(provider: Provider, number: int) -> Entry:
