@@ -13,7 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from token_keeper import exchange, ledger, lock, refresh, volume
+from token_keeper import exchange, ledger, lock, reading, refresh, rollback, volume, writer
 from token_keeper.errors import LockTimeout, ProviderUnavailable
 
 MUTANTS: dict[str, Callable[[], None]] = {}
@@ -232,3 +232,29 @@ def lost_state_begins_at_zero() -> None:
         return found
 
     ledger._load_state = forgetful  # type: ignore[assignment]
+
+
+@mutant
+def refused_tokens_renewed_at_once() -> None:
+    writer._just_renewed = lambda _: False
+
+
+@mutant
+def doubtful_grants_tried() -> None:
+    rollback.rotation_of = lambda *_: "no"
+
+
+@mutant
+def late_replies_always_installed() -> None:
+    def save_unsaved(self: writer.Writer, directory: int) -> None:
+        if self._unsaved is not None:
+            self._volume.replace(directory, self._unsaved.pending, self._unsaved.document.to_json().encode())
+
+    writer.Writer._save_unsaved = save_unsaved  # type: ignore[method-assign]
+    ledger.Ledger._is_overtaken = lambda *_: False  # type: ignore[method-assign]
+
+
+@mutant
+def token_at_hand_forgotten() -> None:
+    reading.Reading.is_usable = lambda _: False  # type: ignore[method-assign]
+    reading.Reading.is_valid = lambda _: False  # type: ignore[method-assign]

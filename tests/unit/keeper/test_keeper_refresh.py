@@ -593,7 +593,7 @@ def test_a_disk_that_fails_after_the_reply_costs_nothing_but_time(
     assert len(rotating.forms) == 1
 
 
-def test_a_reply_that_was_kept_in_memory_does_not_come_back_over_a_newer_one(
+def test_a_reply_kept_in_memory_does_not_overwrite_a_newer_one(
     provider: Provider, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another process has renewed the token since, with the same refresh token; then the provider has failed."""

@@ -196,7 +196,7 @@ def test_a_reply_that_was_overtaken_does_not_pass_for_the_current_grants(
     assert kept[str(first)].refresh_token in rotating.live
 
 
-def test_a_refresh_token_that_a_program_without_the_lock_may_have_spent_is_not_tried(
+def test_a_refresh_token_that_a_foreign_program_may_have_spent_is_not_tried(
     store: TokenStore, rotating: Provider, path: Path
 ) -> None:
     """It renewed the grant, or consented anew: who sends the old one to find out may end the grant that is in use."""
