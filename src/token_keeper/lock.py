@@ -21,11 +21,14 @@ from typing import Final
 
 from token_keeper.errors import LockTimeout, StorageError
 
-_FIRST_PAUSE: Final = 0.005
-_LONGEST_PAUSE: Final = 0.020
+_FIRST_PAUSE: Final = 0.040
+"""Seconds before a waiter asks to be woken. Where many come at once, that work would keep the holder from its own; and
+an exchange takes longer."""
+
+_PAUSE: Final = 0.020
 """Seconds between two tries of a waiter that can't be woken, or that was woken and came too late."""
 
-_LOOK_EVERY: Final = 0.25
+_LOOK_EVERY: Final = 1.0
 """Seconds after which a waiter looks whether it still needs the lock, although nobody has let go of it: its holder
 may have been stopped after it wrote what everybody waits for, and a foreign writer takes no lock."""
 
@@ -150,7 +153,7 @@ class DirectoryLock:
         """
         deadline = time.monotonic() + timeout
         mutex = _process.mutex(self._real)
-        pause, woken = _FIRST_PAUSE, False
+        pause, to_be_woken = _FIRST_PAUSE, False
         while True:
             # the mutex keeps the threads of one process from competing with each other in the file system
             if mutex.acquire(blocking=False):
@@ -170,22 +173,33 @@ class DirectoryLock:
             if given_up():
                 yield None
                 return
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise LockTimeout(
-                    f"another writer holds the lock of {self._directory} for more than {timeout:g} s",
-                    remedy="`token-keeper status` says who wrote last; a stopped or hung container may hold it",
-                )
-            release = None if woken else _process.next_release(self._real, self._directory)
+            release = _process.next_release(self._real, self._directory) if to_be_woken else None
             if release is None:
                 # who was woken and has not got it lets the others of his kind go by, who hold it for a moment as he did
-                time.sleep(min(left, pause * _spread()))
-                pause, woken = min(pause * 2, _LONGEST_PAUSE), False
+                time.sleep(self._left(deadline, timeout, pause * _spread()))
             else:
-                woken = release.wait(min(left, _LOOK_EVERY * _spread()))
+                while not release.wait(self._left(deadline, timeout, _LOOK_EVERY)):
+                    if given_up():
+                        yield None
+                        return
+            pause, to_be_woken = _PAUSE, release is None
             if given_up():  # before the next try: who needs the lock no more must not keep it from others
                 yield None
                 return
+
+    def _left(self, deadline: float, timeout: float, most: float) -> float:
+        """Return the seconds until the deadline (monotonic), ``most`` at most.
+
+        Raises:
+            LockTimeout: it has come.
+        """
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise LockTimeout(
+                f"another writer holds the lock of {self._directory} for more than {timeout:g} s",
+                remedy="`token-keeper doctor` says who holds it, or wrote last: a stopped or hung container may",
+            )
+        return min(left, most)
 
     def _try(self) -> int | None:
         """Return a locked descriptor of the directory, or None when somebody else has the lock."""

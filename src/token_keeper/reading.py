@@ -11,7 +11,7 @@ from token_keeper.clock import Span, uptime
 from token_keeper.document import TokenDocument
 from token_keeper.errors import StorageError, TokenCorrupt, TokenKeeperError, TokenMissing
 from token_keeper.state import MAX_BYTES as STATE_MAX_BYTES
-from token_keeper.state import State
+from token_keeper.state import Glimpse, State
 from token_keeper.volume import FileIdentity, Volume
 
 REFRESH_WINDOW: Final = 225.0
@@ -167,13 +167,12 @@ class Reader:
             identity = FileIdentity.of(os.stat(self._volume.directory / self._volume.state_name))
         except OSError:
             return None
-        known = self._generation
-        if known is not None and known[0] == reading.identity and known[1] == identity and known[2] is not None:
-            return known[2]
-        state = None
-        with contextlib.suppress(StorageError):
-            state = self.state()
-        generation = state.generation if state is not None and _is_of(state, reading.document) else None
+        last = self._generation
+        if last is not None and last[0] == reading.identity and last[1] == identity and last[2] is not None:
+            return last[2]
+        seen = self._glimpse()
+        known = seen is not None and seen.document == reading.document.fingerprint
+        generation = seen.generation if seen is not None and known else None
         self._generation = (reading.identity, identity, generation)
         return generation
 
@@ -237,16 +236,16 @@ class Reader:
         return (self._seed + os.getpid() * 0.618034) % 1.0
 
     def _known(self, document: TokenDocument) -> tuple[Span | None, bool]:
-        with contextlib.suppress(StorageError):
-            state = self.state()
-            if state is not None and _is_of(state, document):
-                return state.token_life, True
+        seen = self._glimpse()
+        if seen is not None and seen.document == document.fingerprint:
+            return seen.token_life, True
         return None, False
 
-
-def _is_of(state: State, document: TokenDocument) -> bool:
-    known = state.tombstone is None and state.identity is not None
-    return known and state.identity is not None and state.identity.document == document.fingerprint
+    def _glimpse(self) -> Glimpse | None:
+        with contextlib.suppress(TokenCorrupt, StorageError):
+            found = self._volume.read(self._volume.state_name, limit=STATE_MAX_BYTES)
+            return Glimpse.parse(found[0]) if found is not None else None
+        return None
 
 
 def missing(volume: Volume, state: State | None) -> TokenKeeperError:

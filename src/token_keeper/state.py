@@ -9,7 +9,7 @@ import dataclasses
 import json
 import math
 from datetime import UTC, datetime
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal, NamedTuple, get_args
 
 from token_keeper.clock import EARLIEST, LATEST, Instant, Span
 from token_keeper.document import TokenDocument
@@ -113,6 +113,33 @@ class Condition:
         """Tell whether every value is of its kind."""
         texts = (self.reason, self.message, self.last_transition_time)
         return self.status in _STATUSES and all(isinstance(text, str) for text in texts)
+
+
+class Glimpse(NamedTuple):
+    """What a reader needs of the state: so little that dozens of waiters can look at once when a new token is there.
+
+    Attributes:
+        generation: as in :class:`State`.
+        document: fingerprint of the document of this generation, ``None`` where it was taken away.
+        token_life: as in :class:`State`.
+    """
+
+    generation: int
+    document: str | None
+    token_life: Span | None
+
+    @classmethod
+    def parse(cls, data: bytes) -> Glimpse | None:
+        """Read it from a state's text; ``None`` where that can't be trusted."""
+        try:
+            fields = json.loads(data)
+            identity, life, generation = fields["identity"], fields.get("token_life"), fields["generation"]
+            document = identity["document"] if identity and fields["tombstone"] is None else None
+            span = Span.parse(life) if life else None
+            sane = fields["version"] == VERSION and _is_count(generation) and _is_text(document)
+            return cls(generation, document, span) if sane and (span is None or span.is_sane()) else None
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
+            return None
 
 
 @dataclasses.dataclass(slots=True)

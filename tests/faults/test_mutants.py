@@ -33,7 +33,7 @@ CAUGHT_BY = {
     "replies_not_remembered_when_names_are_lost": "faults/power_loss.py::test_a_refresh[True-history fails]",
     "pending_replies_cleaned_up": "reconcile.py::test_a_complete_reply_is_rolled_forward",
     "superseded_token_adopted": "reconcile.py::test_a_superseded_refresh_token_is_refused_and_mended",
-    "foreign_consent_overwritten": "refresh.py::test_a_consent_that_was_given_while_the_provider_was_asked_is_not_overwritten",
+    "foreign_consent_overwritten": "refresh.py::test_a_consent_given_meanwhile_is_not_overwritten",
     "dead_grant_asked_again": "refresh.py::test_a_dead_grant_is_said_once",
     "refused_tokens_renewed_at_once": "storms.py::test_a_server_that_refuses_every_token_costs_one_exchange",
     "doubtful_grants_tried": "rollback.py::test_a_refresh_token_that_a_foreign_program_may_have_spent_is_not_tried",

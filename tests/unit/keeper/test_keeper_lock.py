@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import fcntl
 import os
@@ -201,6 +202,87 @@ def test_a_served_waiter_does_not_take_the_lock_that_came_free(tmp_path: Path) -
         served.set()
     thread.join()
     assert taken == [None]
+
+
+def wakers() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "token-lock"]
+
+
+def test_all_waiters_of_a_process_are_woken_by_one_thread(tmp_path: Path) -> None:
+    released = threading.Event()
+    left: list[int | None] = []
+
+    def wait() -> None:
+        with DirectoryLock(tmp_path).hold(30, given_up=released.is_set) as descriptor:
+            left.append(descriptor)
+
+    waiters = [threading.Thread(target=wait) for _ in range(20)]
+    with DirectoryLock(tmp_path).hold(1):
+        for waiter in waiters:
+            waiter.start()
+        while not wakers():
+            time.sleep(0.01)
+        time.sleep(0.1)
+        assert len(wakers()) == 1
+        released.set()
+    for waiter in waiters:
+        waiter.join(10)
+    assert left == [None] * 20
+    for thread in wakers():
+        thread.join(10)
+    assert wakers() == []
+
+
+def test_who_waits_to_be_woken_holds_nothing_when_he_is_gone(tmp_path: Path) -> None:
+    """The waiter's deadline came; what was to wake it goes on waiting, and lets go at once when it is its turn."""
+    with holder(tmp_path) as process:
+        with pytest.raises(LockTimeout), DirectoryLock(tmp_path).hold(0.3):
+            pass
+        assert len(wakers()) == 1
+        process.kill()
+        process.wait()
+        for thread in wakers():
+            thread.join(10)
+        with DirectoryLock(tmp_path).hold(0) as descriptor:
+            assert descriptor is not None
+
+
+def test_a_forked_child_wakes_itself(tmp_path: Path) -> None:
+    with holder(tmp_path) as process:
+        with pytest.raises(LockTimeout), DirectoryLock(tmp_path).hold(0.3):
+            pass
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                with DirectoryLock(tmp_path).hold(20) as descriptor:
+                    status = 0 if descriptor is not None else 2
+            finally:
+                os._exit(status)
+        time.sleep(0.3)
+        process.kill()
+        process.wait()
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@pytest.mark.parametrize("obstacle", ["green", "no room"])
+def test_where_nobody_can_be_woken_waiters_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, obstacle: str) -> None:
+    if obstacle == "green":  # as gevent does: a greenlet that is blocked in the kernel would block all of them
+        monkeypatch.setattr(_thread, "start_new_thread", lambda *_: pytest.fail("no thread of these"))
+    else:
+
+        def refuse(_: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+    with holder(tmp_path) as process:
+        with pytest.raises(LockTimeout), DirectoryLock(tmp_path).hold(0.3):
+            pass
+        assert wakers() == []
+        process.kill()
+        process.wait()
+        with DirectoryLock(tmp_path).hold(5) as descriptor:
+            assert descriptor is not None
 
 
 def test_a_forked_child_does_not_keep_the_lock_alive(tmp_path: Path) -> None:

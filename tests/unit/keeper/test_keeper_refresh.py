@@ -247,7 +247,7 @@ def test_an_adopted_document_that_is_just_as_old_is_renewed_at_once(
     assert on_disk(path).refresh_token == theirs.refresh_token
 
 
-def test_a_consent_that_was_given_while_the_provider_was_asked_is_not_overwritten(
+def test_a_consent_given_meanwhile_is_not_overwritten(
     store: TokenStore, rotating: Provider, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     push(store, expired(rotating.grant()))
