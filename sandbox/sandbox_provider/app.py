@@ -12,8 +12,11 @@ from sandbox_provider.access_log import log_requests
 from sandbox_provider.admin import admin_blueprint
 from sandbox_provider.authorization import SandboxAuthorizationServer
 from sandbox_provider.calendar_api import calendar_blueprint
+from sandbox_provider.clock import date_responses
 from sandbox_provider.consent import consent_blueprint
 from sandbox_provider.console import console_blueprint
+from sandbox_provider.discovery import discovery_blueprint
+from sandbox_provider.identity_endpoints import identity_blueprint
 from sandbox_provider.provider import Provider
 from sandbox_provider.token_endpoints import token_blueprint
 
@@ -26,9 +29,12 @@ def create_app(provider: Provider) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = _LARGEST_BODY
     app.json.sort_keys = False  # type: ignore[attr-defined] # of Flask's default provider, which this is
     log_requests(app)
+    date_responses(app, provider.clock)
     server = SandboxAuthorizationServer(app, provider)
     app.register_blueprint(consent_blueprint(provider, server))
     app.register_blueprint(token_blueprint(provider, server))
+    app.register_blueprint(identity_blueprint(provider))
+    app.register_blueprint(discovery_blueprint(provider))
     app.register_blueprint(console_blueprint(provider))
     app.register_blueprint(admin_blueprint(provider))
     calendar = calendar_blueprint(provider)

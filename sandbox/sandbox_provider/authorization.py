@@ -13,9 +13,11 @@ from authlib.oauth2.rfc9207 import IssuerParameter
 from flask import Flask, Response
 from flask import request as http
 
+from sandbox_provider.addresses import reached_at
 from sandbox_provider.clients import Client
 from sandbox_provider.code_grant import CodeGrant, Pkce
 from sandbox_provider.grants import Code, RefreshToken
+from sandbox_provider.id_token import IdToken
 from sandbox_provider.provider import Provider
 from sandbox_provider.refresh_grant import RefreshGrant
 from sandbox_provider.revocation import Revocation
@@ -29,8 +31,8 @@ class SandboxAuthorizationServer(AuthorizationServer):
         """Serve ``app`` from ``provider``."""
         self.provider: Final = provider
         super().__init__(app, provider.clients.find, self._save)
-        self.register_grant(CodeGrant, [Pkce()])
-        self.register_grant(RefreshGrant)
+        self.register_grant(CodeGrant, [Pkce(), IdToken(provider)])
+        self.register_grant(RefreshGrant, [IdToken(provider)])
         self.register_endpoint(Revocation)
         self.register_extension(lambda server: Issuer(server, provider.public_url))
 
@@ -94,6 +96,7 @@ class SandboxAuthorizationServer(AuthorizationServer):
         store.add_access_token(token["access_token"], grant.grant_id, token["scope"], token["expires_in"])
         if "refresh_token" in token:
             store.add_refresh_token(token["refresh_token"], grant.grant_id)
+            self.provider.limits.make_room(grant.client_id, grant.account)
         remaining = store.expires_in(grant)
         if grant.offline and remaining is not None:
             # Google tells it for access that is limited in time, such as that of apps in testing
@@ -105,11 +108,11 @@ class SandboxAuthorizationServer(AuthorizationServer):
 class Issuer(IssuerParameter):
     """The ``iss`` of an authorization response (RFC 9207)."""
 
-    def __init__(self, server: AuthorizationServer, issuer: str) -> None:
-        """Name ``issuer`` in the authorization responses of ``server``."""
-        self._issuer = issuer
+    def __init__(self, server: AuthorizationServer, public_url: str) -> None:
+        """Name the issuer in the authorization responses of ``server``."""
+        self._public_url = public_url
         self(server)
 
     def get_issuer(self) -> str:
-        """Return the issuer's name."""
-        return self._issuer
+        """Return the issuer's name: the address by which the browser came."""
+        return reached_at(self._public_url)

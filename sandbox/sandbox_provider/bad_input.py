@@ -28,7 +28,7 @@ def number(value: object, name: str, least: float, most: float) -> float:
         BadInputError: it is not.
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
-        raise BadInputError(f"{name} must be a number from {least:g} to {most:g}")
+        raise BadInputError(f"{name} must be a number from {least:.15g} to {most:.15g}")
     return value
 
 

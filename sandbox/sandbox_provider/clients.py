@@ -17,6 +17,7 @@ from authlib.oauth2.rfc6749 import ClientMixin
 from sandbox_provider.database import Database
 from sandbox_provider.secret_text import new_client
 
+KINDS: Final = ("installed", "web")
 _PRINTABLE: Final = re.compile(r"[!-~]+")
 
 
@@ -26,14 +27,24 @@ class Client(ClientMixin):
 
     Attributes:
         client_id: its public name.
-        client_secret: its secret; Google gives installed applications one too.
+        secrets: its valid secrets, newest first; Google gives installed applications one too.
         redirect_uris: the addresses of a web client; empty for an installed one, which may use any loopback
             address (RFC 8252 section 7.3).
     """
 
     client_id: str
-    client_secret: str = dataclasses.field(repr=False)
+    secrets: tuple[str, ...] = dataclasses.field(repr=False)
     redirect_uris: tuple[str, ...] = ()
+
+    @property
+    def client_secret(self) -> str:
+        """The secret that its client file shows: the newest valid one, empty if all are disabled."""
+        return self.secrets[0] if self.secrets else ""
+
+    @property
+    def kind(self) -> str:
+        """The type under which a client file has it."""
+        return "web" if self.redirect_uris else "installed"
 
     def get_client_id(self) -> str:
         """Return the client id."""
@@ -52,8 +63,10 @@ class Client(ClientMixin):
         return redirect_uri in self.redirect_uris if self.redirect_uris else is_loopback(redirect_uri)
 
     def check_client_secret(self, client_secret: str) -> bool:
-        """Tell whether that is its secret, in constant time."""
-        return hmac.compare_digest(self.client_secret.encode(), client_secret.encode())
+        """Tell whether that is a valid secret of it, in constant time."""
+        # each is compared, so that the time doesn't tell which one it was
+        fitting = [secret for secret in self.secrets if hmac.compare_digest(secret.encode(), client_secret.encode())]
+        return bool(fitting)
 
     def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:
         """Tell whether it may authenticate that way: by its secret, never without."""
@@ -96,30 +109,45 @@ class ClientStore:
         with database.transaction() as connection:
             if connection.execute("SELECT 1 FROM clients WHERE demo").fetchone() is None:
                 client_id, client_secret = new_client()
-                connection.execute("INSERT INTO clients VALUES (?, ?, '[]', 1)", (client_id, client_secret))
+                connection.execute("INSERT INTO clients VALUES (?, '[]', 1)", (client_id,))
+                self._replace_secrets(client_id, (client_secret,))
 
     def demo(self) -> Client:
         """Return the demo's client."""
         with self._database.transaction() as connection:
-            return _client(connection.execute("SELECT * FROM clients WHERE demo").fetchone())
+            return self._client(connection.execute("SELECT * FROM clients WHERE demo").fetchone())
 
     def find(self, client_id: str) -> Client | None:
         """Return the client of that id, if there is one."""
         with self._database.transaction() as connection:
             row = connection.execute("SELECT * FROM clients WHERE client_id = ?", (client_id,)).fetchone()
-        return None if row is None else _client(row)
+            return None if row is None else self._client(row)
 
     def register(self, client: Client) -> bool:
-        """Add a client, or give the one of that id a new secret and addresses; tell whether it is new."""
+        """Add a client, or give the one of that id other secrets and addresses; tell whether it is new."""
         with self._database.transaction() as connection:
             new = self.find(client.client_id) is None
             connection.execute(
-                "INSERT INTO clients VALUES (?, ?, ?, 0) ON CONFLICT (client_id) DO UPDATE SET"
-                " client_secret = excluded.client_secret, redirect_uris = excluded.redirect_uris",
-                (client.client_id, client.client_secret, json.dumps(client.redirect_uris)),
+                "INSERT INTO clients VALUES (?, ?, 0) ON CONFLICT (client_id) DO UPDATE SET"
+                " redirect_uris = excluded.redirect_uris",
+                (client.client_id, json.dumps(client.redirect_uris)),
             )
+            self._replace_secrets(client.client_id, client.secrets)
         return new
 
+    def _replace_secrets(self, client_id: str, secrets: tuple[str, ...]) -> None:
+        with self._database.transaction() as connection:
+            connection.execute("DELETE FROM client_secrets WHERE client_id = ?", (client_id,))
+            connection.executemany(
+                "INSERT INTO client_secrets (client_id, client_secret) VALUES (?, ?)",
+                [(client_id, secret) for secret in reversed(secrets)],
+            )
 
-def _client(row: sqlite3.Row) -> Client:
-    return Client(row["client_id"], row["client_secret"], tuple(json.loads(row["redirect_uris"])))
+    def _client(self, row: sqlite3.Row) -> Client:
+        with self._database.transaction() as connection:
+            secrets = connection.execute(
+                "SELECT client_secret FROM client_secrets WHERE client_id = ? AND enabled ORDER BY secret_id DESC",
+                (row["client_id"],),
+            ).fetchall()
+        valid = tuple(secret["client_secret"] for secret in secrets)
+        return Client(row["client_id"], valid, tuple(json.loads(row["redirect_uris"])))

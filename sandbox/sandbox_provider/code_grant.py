@@ -11,6 +11,7 @@ from authlib.oauth2.rfc6749.grants import AuthorizationCodeGrant
 from authlib.oauth2.rfc7636 import CodeChallenge
 from flask import request as http
 
+from sandbox_provider.consent_page import Answer
 from sandbox_provider.google_texts import BAD_REQUEST, CLIENT_AUTH_METHODS
 from sandbox_provider.grants import Code
 from sandbox_provider.secret_text import new_authorization_code
@@ -35,24 +36,24 @@ class CodeGrant(AuthorizationCodeGrant):
         As at Google a refresh token comes only with ``access_type=offline``, and then only when the person was
         asked: the first time, or because of ``prompt=consent``.
         """
-        provider, parameters = self.server.provider, http.args
-        settings = provider.settings.read()
-        client_id, account = parameters["client_id"], cast(str, request.user)
-        scopes = scope_to_list(parameters["scope"])
-        asked = wants_consent_page(parameters) or not provider.grants.consented(client_id, account, set(scopes))
+        provider, parameters, answer = self.server.provider, http.args, cast(Answer, request.user)
+        client_id, scope = parameters["client_id"], " ".join(answer.scopes)
+        wanted = set(scope_to_list(parameters["scope"]))
+        asked = wants_consent_page(parameters) or not provider.grants.consented(client_id, answer.account, wanted)
         grant_id = provider.grants.create(
             client_id,
-            account,
-            " ".join(scopes if settings.granted_scopes is None else settings.granted_scopes),
+            answer.account,
+            scope,
             offline=asked and parameters.get("access_type") == "offline",
-            lifetime=settings.refresh_token_lifetime,
+            lifetime=provider.limits.lifetime(scope),
         )
         provider.grants.add_code(
             code,
             grant_id,
             parameters["redirect_uri"],
-            parameters.get("code_challenge"),
-            parameters.get("code_challenge_method"),
+            challenge=parameters.get("code_challenge"),
+            challenge_method=parameters.get("code_challenge_method"),
+            nonce=parameters.get("nonce"),
         )
 
     def query_authorization_code(self, code: str, client: ClientMixin) -> Code:

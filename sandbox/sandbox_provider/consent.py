@@ -1,4 +1,4 @@
-"""The authorization endpoint: a consent page on which nobody has to click (RFC 6749 section 4.1.1)."""
+"""The authorization endpoint: it consents by itself, or asks at a page (RFC 6749 section 4.1.1)."""
 
 from __future__ import annotations
 
@@ -12,13 +12,17 @@ from authlib.oauth2 import OAuth2Error
 from authlib.oauth2.rfc6749 import scope_to_list
 from flask import Blueprint, Response, make_response, redirect, render_template, request
 
+from sandbox_provider import consent_page
+from sandbox_provider.addresses import reached_at
 from sandbox_provider.authorization import SandboxAuthorizationServer
+from sandbox_provider.bad_input import BadInputError
 from sandbox_provider.code_grant import wants_consent_page
+from sandbox_provider.error_page import error_page
 from sandbox_provider.guard import guarded
-from sandbox_provider.provider import ACCOUNT, Provider
+from sandbox_provider.provider import Provider
+from sandbox_provider.settings import Settings
 
 _SCOPE_TOKEN: Final = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")
-_MAIL_ADDRESS: Final = re.compile(r"[^@\s]{1,64}@[^@\s]{1,250}")
 
 
 def consent_blueprint(provider: Provider, server: SandboxAuthorizationServer) -> Blueprint:
@@ -26,39 +30,60 @@ def consent_blueprint(provider: Provider, server: SandboxAuthorizationServer) ->
     blueprint = Blueprint("consent", __name__)
     untyped: Any = server
 
-    @blueprint.get("/o/oauth2/v2/auth")
-    @blueprint.get("/o/oauth2/auth")
+    @blueprint.route("/o/oauth2/v2/auth", methods=["GET", "POST"])
+    @blueprint.route("/o/oauth2/auth", methods=["GET", "POST"])
     @guarded(provider, "auth")
     def authorize() -> Response:
-        hint = request.args.get("login_hint", "")
-        account = hint if _MAIL_ADDRESS.fullmatch(hint) else ACCOUNT
         with provider.database.transaction():
+            settings = provider.settings.read()
             try:
                 _check(provider)
-                grant = untyped.get_consent_grant(end_user=account)
+                grant = untyped.get_consent_grant(end_user=consent_page.preselected(settings))
+                answer = consent_page.read(settings) if request.method == "POST" else None
             except OAuth2Error as error:
-                return _error_page(error)
-            settings = provider.settings.read()
-            if "none" in request.args.get("prompt", "").split() and not provider.grants.consented(
-                request.args["client_id"], account, set(scope_to_list(request.args["scope"]))
-            ):
-                return _redirect_with(provider, "interaction_required")
-            if settings.consent == "silent":
-                return make_response(render_template("waiting.html", account=account))
-            response = cast(
-                Response,
-                server.create_authorization_response(
-                    grant_user=None if settings.consent == "deny" else account, grant=grant
-                ),
-            )
-            if settings.consent == "wrong_state":
-                response.location = _with_state(response.location or "", secrets.token_urlsafe(16))
-            elif settings.consent == "grant":
-                granted = settings.granted_scopes or scope_to_list(request.args["scope"])
-                response.location = add_params_to_uri(response.location, {"scope": " ".join(granted)})
+                return error_page(error.status_code, error.error or "invalid_request", error.description or "")
+            except BadInputError as error:
+                return error_page(400, "invalid_request", str(error))
+            if answer is None:
+                return _unanswered(provider, settings) or _answered(
+                    server, grant, consent_page.granted_by_itself(settings), settings
+                )
+            response = _answered(server, grant, answer, settings)
+            response.status_code = 303  # RFC 9700 section 4.12: a browser must not send the form on to the app
             return response
 
     return blueprint
+
+
+def _unanswered(provider: Provider, settings: Settings) -> Response | None:
+    """Return what a browser gets before anybody has answered, or ``None`` if the answer gives itself."""
+    account, silently = consent_page.preselected(settings), "none" in request.args.get("prompt", "").split()
+    wanted = set(scope_to_list(request.args["scope"]))
+    if silently and not provider.grants.consented(request.args["client_id"], account, wanted):
+        return _redirect_with(provider, "interaction_required")
+    if settings.consent == "silent":
+        return make_response(render_template("waiting.html", account=account))
+    if consent_page.is_wanted(settings) and not silently:
+        return consent_page.show(settings)
+    return None
+
+
+def _answered(
+    server: SandboxAuthorizationServer, grant: object, answer: consent_page.Answer, settings: Settings
+) -> Response:
+    """Return the redirect that carries a person's answer to the app."""
+    untyped: Any = server
+    response = cast(
+        Response,
+        untyped.create_authorization_response(grant_user=answer if answer.scopes else None, grant=grant),
+    )
+    if not answer.scopes:
+        return response
+    if settings.consent == "wrong_state":
+        response.location = _with_state(response.location or "", secrets.token_urlsafe(16))
+    else:
+        response.location = add_params_to_uri(response.location, {"scope": " ".join(answer.scopes)})
+    return response
 
 
 def _check(provider: Provider) -> None:
@@ -93,19 +118,8 @@ def _refuse(description: str, error: str = "invalid_request", status: int = 400)
     raise OAuth2Error(description, error=error, status_code=status)
 
 
-def _error_page(error: OAuth2Error) -> Response:
-    page = render_template(
-        "error.html",
-        status=error.status_code,
-        error=error.error,
-        description=error.description,
-        redirect_uri=request.args.get("redirect_uri", ""),
-    )
-    return make_response(page, error.status_code)
-
-
 def _redirect_with(provider: Provider, error: str) -> Response:
-    parameters = {"error": error, "iss": provider.public_url}
+    parameters = {"error": error, "iss": reached_at(provider.public_url)}
     if "state" in request.args:
         parameters["state"] = request.args["state"]
     return cast(Response, redirect(add_params_to_uri(request.args["redirect_uri"], parameters)))

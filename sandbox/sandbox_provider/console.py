@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, render_template
+from flask import Blueprint, abort, render_template, request
 
-from sandbox_provider.provider import ACCOUNT, Provider
+from sandbox_provider.provider import Provider
 
 
 def console_blueprint(provider: Provider) -> Blueprint:
@@ -15,15 +15,18 @@ def console_blueprint(provider: Provider) -> Blueprint:
 
     @blueprint.get("/console/client_secret.json")
     def client_secret() -> dict[str, Any]:
-        client, base = provider.clients.demo(), provider.public_url
+        base, client_id = provider.public_url, request.args.get("client_id")
+        client = provider.clients.demo() if client_id is None else provider.clients.find(client_id)
+        if client is None:
+            abort(404, "There is no client of that client_id.")
         return {
-            "installed": {
+            client.kind: {
                 "client_id": client.client_id,
                 "project_id": "sandbox",
                 "auth_uri": f"{base}/o/oauth2/v2/auth",
                 "token_uri": f"{base}/token",
                 "client_secret": client.client_secret,
-                "redirect_uris": ["http://localhost"],
+                "redirect_uris": list(client.redirect_uris) or ["http://localhost"],
             }
         }
 
@@ -34,13 +37,14 @@ def console_blueprint(provider: Provider) -> Blueprint:
 
     @blueprint.get("/")
     def status() -> str:
+        settings = provider.settings.read()
         return render_template(
             "status.html",
             counters=provider.counters.as_dict(),
-            settings=provider.settings.read().as_dict(),
+            settings=settings.as_dict(),
             faults=provider.faults.pending(),
-            events=provider.events.latest(ACCOUNT, 50),
-            account=ACCOUNT,
+            events=provider.events.latest(settings.accounts[0], 50),
+            account=settings.accounts[0],
         )
 
     return blueprint

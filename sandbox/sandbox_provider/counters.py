@@ -16,6 +16,7 @@ _NAMES: Final = (
     "requests.auth",
     "requests.token",
     "requests.revoke",
+    "requests.tokeninfo",
     "requests.calendar",
     "rotation.reuse_detected",
     "rotation.replayed_in_grace",

@@ -14,9 +14,14 @@ FILE_NAME: Final = "sandbox.sqlite3"
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS clients (
     client_id TEXT PRIMARY KEY,
-    client_secret TEXT NOT NULL,
     redirect_uris TEXT NOT NULL,
     demo INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE IF NOT EXISTS client_secrets (
+    secret_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    client_id TEXT NOT NULL REFERENCES clients,
+    client_secret TEXT NOT NULL,
+    enabled INTEGER NOT NULL DEFAULT 1
 );
 CREATE TABLE IF NOT EXISTS grants (
     grant_id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -29,7 +34,9 @@ CREATE TABLE IF NOT EXISTS grants (
     sequence INTEGER NOT NULL DEFAULT 0,
     advanced_at REAL,
     revoked_at REAL,
-    revoked_because TEXT
+    revoked_because TEXT,
+    refreshed_at REAL,
+    displaced_at REAL
 );
 CREATE TABLE IF NOT EXISTS codes (
     digest TEXT PRIMARY KEY,
@@ -38,7 +45,8 @@ CREATE TABLE IF NOT EXISTS codes (
     code_challenge TEXT,
     code_challenge_method TEXT,
     expires_at REAL NOT NULL,
-    used_at REAL
+    used_at REAL,
+    nonce TEXT
 );
 CREATE TABLE IF NOT EXISTS refresh_tokens (
     digest TEXT PRIMARY KEY,
@@ -62,6 +70,8 @@ CREATE TABLE IF NOT EXISTS events (
     body TEXT NOT NULL,
     UNIQUE (account, event_id)
 );
+CREATE TABLE IF NOT EXISTS advances (seconds REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS signing_keys (key_id TEXT PRIMARY KEY, private_key TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS faults (
@@ -71,6 +81,8 @@ CREATE TABLE IF NOT EXISTS faults (
     remaining INTEGER NOT NULL
 );
 """
+
+_LATER_COLUMNS: Final = (("grants", "refreshed_at REAL"), ("grants", "displaced_at REAL"), ("codes", "nonce TEXT"))
 
 
 class Database:
@@ -99,6 +111,7 @@ class Database:
         self._connection.execute("PRAGMA synchronous=NORMAL")
         self._connection.execute("PRAGMA foreign_keys=ON")
         self._connection.executescript(_SCHEMA)
+        self._bring_up_to_date()
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -125,6 +138,21 @@ class Database:
                 self._connection.execute("COMMIT")
             finally:
                 self._depth = 0
+
+    def _bring_up_to_date(self) -> None:
+        """Give storage that an earlier release made what has been added since."""
+        with self.transaction() as connection:
+            for table, column in _LATER_COLUMNS:
+                if column.split()[0] not in self._columns(table):
+                    connection.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
+            if "client_secret" in self._columns("clients"):
+                connection.execute(
+                    "INSERT INTO client_secrets (client_id, client_secret) SELECT client_id, client_secret FROM clients"
+                )
+                connection.execute("ALTER TABLE clients DROP COLUMN client_secret")
+
+    def _columns(self, table: str) -> set[str]:
+        return {row["name"] for row in self._connection.execute("SELECT name FROM pragma_table_info(?)", (table,))}
 
     def close(self) -> None:
         """Close the file; what was committed is kept."""

@@ -13,9 +13,13 @@ from waitress.channel import ClientDisconnected
 
 from sandbox_provider.bad_input import BadInputError, line_of_text, number, one_of, reject_unknown, whole_number
 from sandbox_provider.database import Database
+from sandbox_provider.error_page import error_page
+from sandbox_provider.policy_errors import POLICY_ERRORS
 
-ENDPOINTS: Final = ("auth", "token", "revoke", "calendar")
-KINDS: Final = ("500", "503", "429", "stall", "drop", "bad_json", "not_an_object", "html", "oauth_error")
+ENDPOINTS: Final = ("auth", "token", "revoke", "tokeninfo", "calendar")
+KINDS: Final = (
+    "500", "503", "429", "stall", "drop", "bad_json", "not_an_object", "html", "oauth_error", *POLICY_ERRORS,
+)  # fmt: skip
 SILENT: Final = ("drop", "stall")
 """The kinds that end without an answer."""
 
@@ -38,13 +42,14 @@ class Fault:
     """What happens to the next requests to an endpoint.
 
     Attributes:
-        endpoint: which one: auth, token, revoke or calendar.
+        endpoint: which one, of ``ENDPOINTS``.
         kind: what is answered, or that nothing is.
         when: ``before`` or ``after`` the work was done; after it a token was spent and the client never hears.
         count: how many requests it happens to.
         retry_after: seconds for the Retry-After header (RFC 9110 section 10.2.3), or ``None``.
         error: the ``error`` of an oauth_error (RFC 6749 section 5.2), such as ``admin_policy_enforced``.
         error_description: its description.
+        error_subtype: Google's addition to some errors, such as ``invalid_rapt``, or ``None``.
     """
 
     endpoint: str
@@ -54,6 +59,7 @@ class Fault:
     retry_after: float | None = None
     error: str = "invalid_grant"
     error_description: str = "Bad Request"
+    error_subtype: str | None = None
 
     @classmethod
     def parse(cls, given: dict[str, Any]) -> Fault:
@@ -66,7 +72,7 @@ class Fault:
         for name in ("endpoint", "kind"):
             if name not in given:
                 raise BadInputError(f"a fault needs endpoint and kind; {name} is missing")
-        retry_after = given.get("retry_after")
+        retry_after, subtype = given.get("retry_after"), given.get("error_subtype")
         kind = given["kind"]
         return cls(
             endpoint=one_of(given["endpoint"], "endpoint", ENDPOINTS),
@@ -76,7 +82,15 @@ class Fault:
             retry_after=None if retry_after is None else number(retry_after, "retry_after", 0, 86_400),
             error=line_of_text(given.get("error", "invalid_grant"), "error"),
             error_description=line_of_text(given.get("error_description", "Bad Request"), "error_description"),
+            error_subtype=None if subtype is None else line_of_text(subtype, "error_subtype"),
         )
+
+    def oauth_error(self) -> dict[str, str]:
+        """Return what the token endpoint answers, if the kind is an OAuth error (RFC 6749 section 5.2)."""
+        if self.kind in POLICY_ERRORS:
+            return POLICY_ERRORS[self.kind]
+        body = {"error": self.error, "error_description": self.error_description}
+        return body if self.error_subtype is None else body | {"error_subtype": self.error_subtype}
 
 
 class Faults:
@@ -133,13 +147,17 @@ class Faults:
             case "bad_json" | "not_an_object" | "html" as kind:
                 body, content_type = _NONSENSE[kind]
                 return Response(body, content_type=content_type)
-            case "oauth_error":
-                return _json(400, {"error": fault.error, "error_description": fault.error_description})
-        response = _json(int(fault.kind), _failure(fault.endpoint, int(fault.kind)))
-        if fault.retry_after is not None:
-            # the header has whole seconds; less than one would otherwise read as none
-            response.headers["Retry-After"] = str(-int(-fault.retry_after // 1))
-        return response
+            case "500" | "503" | "429":
+                response = _json(int(fault.kind), _failure(fault.endpoint, int(fault.kind)))
+                if fault.retry_after is not None:
+                    # the header has whole seconds; less than one would otherwise read as none
+                    response.headers["Retry-After"] = str(-int(-fault.retry_after // 1))
+                return response
+        error = fault.oauth_error()
+        if fault.endpoint == "auth":
+            # a person is looking, and Google sends nobody back to the app then
+            return error_page(400, error["error"], error["error_description"])
+        return _json(400, error)
 
     def _stall(self) -> None:
         client_gone: Callable[[], bool] = request.environ.get("waitress.client_disconnected", lambda: False)

@@ -32,6 +32,8 @@ class Grant:
         sequence: the number of the family's live refresh tokens.
         advanced_at: Unix time at which the family last moved on.
         expires_at: Unix time at which the grant ends by itself.
+        used_at: Unix time at which it was last refreshed, or made.
+        displaced: newer grants of the same account and client have taken the place of its refresh tokens.
         live: it is neither revoked nor expired.
     """
 
@@ -43,18 +45,26 @@ class Grant:
     sequence: int
     advanced_at: float | None
     expires_at: float | None
+    used_at: float
+    displaced: bool
     live: bool
 
 
 @dataclasses.dataclass(frozen=True)
 class Code(AuthorizationCodeMixin):
-    """An authorization code; ``code_challenge*`` are what Authlib's PKCE extension looks for."""
+    """An authorization code.
+
+    Attributes:
+        code_challenge: with its method what Authlib's PKCE extension looks for.
+        nonce: what the client wants to find in the id token again.
+    """
 
     digest: str
     grant: Grant
     redirect_uri: str
     code_challenge: str | None
     code_challenge_method: str | None
+    nonce: str | None
     used: bool
     expired: bool
 
@@ -65,6 +75,19 @@ class Code(AuthorizationCodeMixin):
     def get_scope(self) -> str:
         """Return the granted scopes."""
         return self.grant.scope
+
+    def get_nonce(self) -> str | None:
+        """Return the nonce of the authorization request."""
+        return self.nonce
+
+    def get_auth_time(self) -> None:
+        """Return nothing: as at Google, an id token doesn't say when a person signed in ..."""
+
+    def get_acr(self) -> None:
+        """... or how strictly ..."""
+
+    def get_amr(self) -> None:
+        """... or by what means."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,6 +186,15 @@ class GrantStore:
                 (self._clock(), because, grant_id),
             )
 
+    def revoke_account(self, client_id: str, account: str, because: str) -> None:
+        """End every grant of an account to a client."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "UPDATE grants SET revoked_at = ?, revoked_because = ?"
+                " WHERE client_id = ? AND account = ? AND revoked_at IS NULL",
+                (self._clock(), because, client_id, account),
+            )
+
     def revoke_all(self, because: str) -> int:
         """End every live grant, as a person does who withdraws an app's access; return how many there were."""
         with self._database.transaction() as connection:
@@ -172,13 +204,21 @@ class GrantStore:
             ).rowcount
 
     def add_code(
-        self, code: str, grant_id: int, redirect_uri: str, challenge: str | None, challenge_method: str | None
+        self,
+        code: str,
+        grant_id: int,
+        redirect_uri: str,
+        *,
+        challenge: str | None,
+        challenge_method: str | None,
+        nonce: str | None,
     ) -> None:
-        """Record an authorization code and the PKCE challenge it is bound to (RFC 7636)."""
+        """Record an authorization code, the PKCE challenge it is bound to (RFC 7636), and the nonce it came with."""
+        expires_at = self._clock() + CODE_LIFETIME
         with self._database.transaction() as connection:
             connection.execute(
-                "INSERT INTO codes VALUES (?, ?, ?, ?, ?, ?, NULL)",
-                (digest(code), grant_id, redirect_uri, challenge, challenge_method, self._clock() + CODE_LIFETIME),
+                "INSERT INTO codes VALUES (?, ?, ?, ?, ?, ?, NULL, ?)",
+                (digest(code), grant_id, redirect_uri, challenge, challenge_method, expires_at, nonce),
             )
 
     def find_code(self, code: str) -> Code | None:
@@ -193,6 +233,7 @@ class GrantStore:
                 redirect_uri=row["redirect_uri"],
                 code_challenge=row["code_challenge"],
                 code_challenge_method=row["code_challenge_method"],
+                nonce=row["nonce"],
                 used=row["used_at"] is not None,
                 expired=row["expires_at"] <= self._clock(),
             )
@@ -235,6 +276,11 @@ class GrantStore:
                 return None
             return RefreshToken(self.find(row["grant_id"]), row["sequence"])
 
+    def use(self, grant_id: int) -> None:
+        """Record that a grant was refreshed now: one that nobody uses for long ends by itself."""
+        with self._database.transaction() as connection:
+            connection.execute("UPDATE grants SET refreshed_at = ? WHERE grant_id = ?", (self._clock(), grant_id))
+
     def advance(self, grant_id: int) -> None:
         """Move a family on: all refresh tokens it has so far are superseded."""
         with self._database.transaction() as connection:
@@ -272,5 +318,7 @@ class GrantStore:
             sequence=row["sequence"],
             advanced_at=row["advanced_at"],
             expires_at=row["expires_at"],
+            used_at=row["created_at"] if row["refreshed_at"] is None else row["refreshed_at"],
+            displaced=row["displaced_at"] is not None,
             live=row["revoked_at"] is None and (row["expires_at"] is None or row["expires_at"] > self._clock()),
         )

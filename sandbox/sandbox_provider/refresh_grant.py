@@ -56,7 +56,7 @@ class RefreshGrant(RefreshTokenGrant):
             raise InvalidGrantError(BAD_REQUEST)
         if not token.check_client(cast(Client, self.request.client)):
             raise UnauthorizedClientError("Unauthorized", status_code=401)
-        if not token.grant.live:
+        if provider.limits.ended(token.grant):
             raise InvalidGrantError(EXPIRED_OR_REVOKED)
         if token.superseded and not provider.grants.replayable(token, provider.settings.read().reuse_grace):
             provider.grants.revoke(token.grant.grant_id, "refresh token used twice")
@@ -72,6 +72,7 @@ class RefreshGrant(RefreshTokenGrant):
         """Make the tokens; with rotation the family moves on, unless this is a replay in the grace."""
         provider, token = self.server.provider, cast(RefreshToken, refresh_token)
         rotates = provider.settings.read().rotation
+        provider.grants.use(token.grant.grant_id)
         if token.superseded:
             # the client may have lost the answer: it gets a sibling of the token it should have
             provider.counters.add("rotation.replayed_in_grace")

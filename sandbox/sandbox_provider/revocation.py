@@ -46,8 +46,7 @@ class Revocation(RevocationEndpoint):
         if not text:
             raise InvalidRequestError("Missing required parameter: token")
         token = provider.grants.find_refresh_token(text) or provider.grants.find_access_token(text)
-        dead = token is None or not token.grant.live or (isinstance(token, AccessToken) and token.is_expired())
-        if token is None or dead:
+        if token is None or self._dead(token):
             if provider.settings.read().strict_rfc7009:
                 return None
             raise OAuth2Error("Token expired or revoked", error="invalid_token")
@@ -56,7 +55,20 @@ class Revocation(RevocationEndpoint):
         return token
 
     def revoke_token(self, token: object, request: OAuth2Request) -> None:
-        """End the grant: Google revokes the refresh token with its access token and the other way round."""
-        provider = self.server.provider
-        provider.grants.revoke(cast(AccessToken | RefreshToken, token).grant.grant_id, "revoked by a client")
+        """End the grant: Google revokes the refresh token with its access token and the other way round.
+
+        By the settings all else goes with it that the account has allowed the client: Google's unit is the app as
+        the person's account page lists it, not one consent.
+        """
+        provider, grant = self.server.provider, cast(AccessToken | RefreshToken, token).grant
+        because = "revoked by a client"
+        if provider.settings.read().revoke_whole_grant:
+            provider.grants.revoke_account(grant.client_id, grant.account, because)
+        else:
+            provider.grants.revoke(grant.grant_id, because)
         provider.counters.add("revocations.asked")
+
+    def _dead(self, token: AccessToken | RefreshToken) -> bool:
+        if isinstance(token, AccessToken):
+            return token.is_expired() or token.is_revoked()
+        return self.server.provider.limits.ended(token.grant)

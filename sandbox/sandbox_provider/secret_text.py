@@ -26,8 +26,13 @@ def new_client() -> tuple[str, str]:
     number = 100_000_000_000 + secrets.randbelow(900_000_000_000)
     return (
         f"{number}-{secrets.token_hex(16)}.apps.sandbox.invalid",
-        f"SANDBOX-{secrets.token_urlsafe(24)}",
+        new_client_secret(),
     )
+
+
+def new_client_secret() -> str:
+    """Return a client secret."""
+    return f"SANDBOX-{secrets.token_urlsafe(24)}"
 
 
 def digest(secret: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import socket
 import sys
@@ -49,6 +50,8 @@ def serve(listener: socket.socket, directory: Path, public_url: str | None = Non
         sqlite3.OperationalError: the directory can't be written to.
     """
     _log_to_stderr()
+    # Authlib refuses http except on loopback; containers and tunnels come by other names, and there is no TLS here
+    os.environ.setdefault("AUTHLIB_INSECURE_TRANSPORT", "1")
     host, port = listener.getsockname()[:2]
     provider = Provider(directory, public_url or f"http://127.0.0.1:{port}")
 

@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.error import HTTPError, URLError
+from urllib.parse import quote
 from urllib.request import ProxyHandler, Request, build_opener
 
 from sandbox_provider.server import listen
@@ -111,6 +112,33 @@ class Sandbox:
         """Add a client, or change the secret of the one of that id."""
         self.call("POST", "/admin/clients", {"client_id": client_id, "client_secret": client_secret, **parts})
 
+    def add_secret(self, client_id: str | None = None, client_secret: str | None = None) -> dict[str, Any]:
+        """Give a client, by default the demo's, a second secret; return ``secret_id`` and ``client_secret``."""
+        return self.call(
+            "POST", self._secrets_of(client_id), {} if client_secret is None else {"client_secret": client_secret}
+        )
+
+    def secrets(self, client_id: str | None = None) -> list[dict[str, Any]]:
+        """Return ``secret_id`` and ``enabled`` of each secret of a client, by default the demo's; oldest first."""
+        found: list[dict[str, Any]] = self.call("GET", self._secrets_of(client_id))["secrets"]
+        return found
+
+    def enable_secret(self, secret_id: int, enabled: bool = True, client_id: str | None = None) -> None:
+        """Let a secret be valid, or not any more."""
+        self.call("PATCH", f"{self._secrets_of(client_id)}/{secret_id}", {"enabled": enabled})
+
+    def remove_secret(self, secret_id: int, client_id: str | None = None) -> None:
+        """Forget a secret."""
+        self.call("DELETE", f"{self._secrets_of(client_id)}/{secret_id}")
+
+    def advance(self, seconds: float) -> None:
+        """Move the provider's time forward, so that what ends by itself need not be waited for."""
+        self.call("POST", "/admin/clock", {"advance": seconds})
+
+    def now(self) -> float:
+        """Return the Unix time as the provider believes it to be."""
+        return float(self.call("GET", "/admin/clock")["now"])
+
     def revoke_grants(self) -> int:
         """End every grant, as a person who withdraws the access; return how many there were."""
         return int(self.call("DELETE", "/admin/grants")["revoked"])
@@ -205,6 +233,9 @@ class Sandbox:
             content = answer.read()
         result: dict[str, Any] = json.loads(content) if content else {}
         return result
+
+    def _secrets_of(self, client_id: str | None) -> str:
+        return f"/admin/clients/{quote(client_id or self.client.client_id, safe='')}/secrets"
 
     def _spawn(self, listener: socket.socket) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "sandbox_provider", "--until-eof"]

@@ -1,8 +1,6 @@
-"""Token, revocation and token information: what clients call without a browser."""
+"""Token and revocation: what clients call without a browser."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
@@ -33,39 +31,5 @@ def token_blueprint(provider: Provider, server: SandboxAuthorizationServer) -> B
     @guarded(provider, "revoke")
     def revoke() -> Response:
         return server.respond_to_revocation()
-
-    @blueprint.get("/tokeninfo")
-    def tokeninfo() -> tuple[Response, int] | Response:
-        found = provider.grants.find_access_token(request.args.get("access_token", ""))
-        if found is None or found.is_expired() or found.is_revoked():
-            return jsonify(error="invalid_token", error_description="Invalid Value"), 400
-        return jsonify(
-            azp=found.grant.client_id,
-            aud=found.grant.client_id,
-            scope=found.scope,
-            exp=str(int(provider.clock() + found.expires_in)),
-            expires_in=str(found.get_expires_in()),
-            email=found.grant.account,
-            email_verified="true",
-            access_type="offline" if found.grant.offline else "online",
-        )
-
-    @blueprint.get("/.well-known/oauth-authorization-server")
-    def metadata() -> dict[str, Any]:
-        base = provider.public_url
-        methods = ["client_secret_post", "client_secret_basic"]
-        return {
-            "issuer": base,
-            "authorization_endpoint": f"{base}/o/oauth2/v2/auth",
-            "token_endpoint": f"{base}/token",
-            "revocation_endpoint": f"{base}/revoke",
-            "response_types_supported": ["code"],
-            "response_modes_supported": ["query"],
-            "grant_types_supported": ["authorization_code", "refresh_token"],
-            "code_challenge_methods_supported": ["S256"],
-            "token_endpoint_auth_methods_supported": methods,
-            "revocation_endpoint_auth_methods_supported": [*methods, "none"],
-            "authorization_response_iss_parameter_supported": True,
-        }
 
     return blueprint

@@ -12,7 +12,8 @@ from sandbox_provider.testing import Sandbox, running_sandbox
 
 
 @pytest.fixture
-def inside(tmp_path: Path) -> Iterator[InProcess]:
+def inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[InProcess]:
+    monkeypatch.setenv("AUTHLIB_INSECURE_TRANSPORT", "1")  # as the server does for its process
     process = InProcess(tmp_path / "data")
     yield process
     process.provider.database.close()

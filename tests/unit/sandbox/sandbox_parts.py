@@ -36,6 +36,7 @@ class InProcess:
         self.provider = Provider(directory, "http://sandbox.test:9400", self.clock)
         app = create_app(self.provider)
         app.testing = True
+        app.config["SERVER_NAME"] = "sandbox.test:9400"  # the Host of the test client's requests
         self.http: FlaskClient = app.test_client()
         self.demo = self.provider.clients.demo()
 

@@ -11,10 +11,16 @@ DEFAULTS = {
     "rotation": False,
     "reuse_grace": 0,
     "consent": "grant",
+    "accounts": ["demo@sandbox.invalid"],
     "omit_refresh_token": False,
     "granted_scopes": None,
     "latency": 0.0,
     "strict_rfc7009": False,
+    "revoke_whole_grant": True,
+    "refresh_token_cap": 100,
+    "unused_lifetime": 15_724_800,
+    "publishing": "production",
+    "clock_skew": 0,
 }
 
 
@@ -40,10 +46,17 @@ def test_settings(inside: InProcess) -> None:
         ({"reuse_grace": -1}, "reuse_grace must be a number from 0"),
         ({"reuse_grace": float("nan")}, "reuse_grace must be a number from 0"),
         ({"latency": 61}, "latency must be a number from 0 to 60"),
-        ({"consent": "maybe"}, "consent must be one of grant, deny, silent, wrong_state"),
+        ({"consent": "maybe"}, "consent must be one of grant, page, deny, silent, wrong_state"),
         ({"granted_scopes": []}, "granted_scopes must be a list"),
         ({"granted_scopes": "openid"}, "granted_scopes must be a list"),
         ({"granted_scopes": ["two words"]}, "each of granted_scopes must be one word"),
+        ({"accounts": []}, "accounts must be a list"),
+        ({"accounts": ["nobody"]}, "each of accounts must be a mail address"),
+        ({"revoke_whole_grant": None}, "revoke_whole_grant must be true or false"),
+        ({"refresh_token_cap": 0}, "refresh_token_cap must be a whole number from 1"),
+        ({"unused_lifetime": 0}, "unused_lifetime must be a whole number from 1"),
+        ({"publishing": "internal"}, "publishing must be one of production, testing"),
+        ({"clock_skew": "fast"}, "clock_skew must be a number from -31"),
     ],
 )
 def test_bad_settings_change_nothing(inside: InProcess, change: dict, words: str) -> None:
@@ -66,7 +79,15 @@ def test_bad_settings_change_nothing(inside: InProcess, change: dict, words: str
 )
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("PUT", "settings"), ("POST", "faults"), ("POST", "clients"), ("POST", "grants")],
+    [
+        ("PUT", "settings"),
+        ("POST", "faults"),
+        ("POST", "clients"),
+        ("POST", "clients/c/secrets"),
+        ("PATCH", "clients/c/secrets/1"),
+        ("POST", "grants"),
+        ("POST", "clock"),
+    ],
 )
 def test_bodies_that_are_no_object(
     inside: InProcess, method: str, path: str, body: bytes, content_type: str, words: str
@@ -124,7 +145,7 @@ def test_counters_start_at_zero(inside: InProcess) -> None:
     assert inside.counters() == {
         "exchanges": {"authorization_code": 0, "refresh_token": 0, "refused": 0},
         "calendar": {"inserts": 0, "deletes": 0, "unauthorized": 0},
-        "requests": {"auth": 0, "token": 0, "revoke": 0, "calendar": 0},
+        "requests": {"auth": 0, "token": 0, "revoke": 0, "tokeninfo": 0, "calendar": 0},
         "rotation": {"reuse_detected": 0, "replayed_in_grace": 0},
         "revocations": {"asked": 0},
         "faults": {"fired": 0},

@@ -196,3 +196,16 @@ def test_pkce(inside: InProcess) -> None:
 )  # fmt: skip
 def test_no_request_breaks_the_authorization_endpoint(inside: InProcess, changes: dict) -> None:
     assert inside.authorize(**changes).status_code in {200, 302, 400, 401}
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.dictionaries(
+        st.sampled_from(["account", "other_account", "decision", "granted", "scope", "state", "response_type"]),
+        st.one_of(st.text(max_size=40), st.sampled_from(["a@b.example", "allow", "deny", CALENDAR])),
+    )
+)
+def test_no_form_breaks_the_consent_page(inside: InProcess, form: dict) -> None:
+    query = {"client_id": inside.demo.client_id, "redirect_uri": REDIRECT, "response_type": "code", "scope": CALENDAR}
+    response = inside.http.post("/o/oauth2/v2/auth", query_string=query, data=form)
+    assert response.status_code in {303, 400}

@@ -201,3 +201,44 @@ def test_bad_input(sandbox: Sandbox, body: dict, words: str) -> None:
 def test_a_whole_number_will_do_as_a_kind(sandbox: Sandbox) -> None:
     sandbox.call("POST", "/admin/faults", {"endpoint": "token", "kind": 500})
     assert json.loads(refresh(sandbox, sandbox.issue_token()).text)["error"] == "internal_failure"
+
+
+def test_policies(sandbox: Sandbox) -> None:
+    document = sandbox.issue_token()
+    sandbox.fault("token", "admin_policy_enforced")
+    sandbox.fault("token", "invalid_rapt")
+    restricted = refresh(sandbox, document)
+    assert (restricted.status_code, restricted.json()["error"]) == (400, "admin_policy_enforced")
+    again = refresh(sandbox, document)
+    assert again.status_code == 400
+    assert again.json() == {
+        "error": "invalid_grant",
+        "error_description": "reauth related error (invalid_rapt)",
+        "error_uri": "https://support.google.com/a/answer/9368756",
+        "error_subtype": "invalid_rapt",
+    }
+    # a policy ends nothing: when it is lifted the same token works
+    assert refresh(sandbox, document).status_code == 200
+
+
+def test_a_subtype_of_an_error(sandbox: Sandbox) -> None:
+    sandbox.fault("token", "oauth_error", error_subtype="rapt_required")
+    assert refresh(sandbox, sandbox.issue_token()).json() == {
+        "error": "invalid_grant",
+        "error_description": "Bad Request",
+        "error_subtype": "rapt_required",
+    }
+
+
+@pytest.mark.parametrize(
+    ("fault", "word"),
+    [
+        ({"kind": "admin_policy_enforced"}, "admin_policy_enforced"),
+        ({"kind": "oauth_error", "error": "org_internal"}, "org_internal"),
+    ],
+)
+def test_at_the_consent_a_policy_is_a_page(sandbox: Sandbox, fault: dict, word: str) -> None:
+    sandbox.fault("auth", **fault)
+    response = requests.get(f"{sandbox.url}/o/oauth2/v2/auth", allow_redirects=False, timeout=30)
+    assert (response.status_code, "Location" in response.headers) == (400, False)
+    assert f"Error 400: <strong>{word}</strong>" in response.text

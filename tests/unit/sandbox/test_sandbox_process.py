@@ -308,4 +308,4 @@ def test_the_person_meets_nobody_or_is_sent_nowhere() -> None:
     )
     assert (nobody.returncode, "can't reach the page" in nobody.stderr) == (1, True)
     nowhere = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert (nowhere.returncode, nowhere.stderr) == (2, "usage: person.py URL\n")
+    assert (nowhere.returncode, nowhere.stderr.startswith("usage: person.py ")) == (2, True)

@@ -43,6 +43,12 @@ def test_every_part_of_a_fault_is_described() -> None:
         assert f"`{word}`" in text, word
 
 
+def test_every_option_of_the_person_is_described() -> None:
+    source = Path(person.__file__).read_text(encoding="utf-8")
+    for word in re.findall(r'"(--[a-z-]+)"|"(SANDBOX_PERSON_[A-Z_]+)"', source):
+        assert f"`{''.join(word)}" in section("The person"), word
+
+
 def test_every_counter_is_described(inside: InProcess) -> None:
     text = section("Counters")
     for group, members in inside.counters().items():
@@ -54,6 +60,7 @@ def test_every_endpoint_is_described(inside: InProcess) -> None:
     text = section("Endpoints")
     for rule in create_app(inside.provider).url_map.iter_rules():
         path = re.sub(r"<calendar_id>.*", "", rule.rule)
+        path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", path)
         if not path.startswith(("/users", "/calendars")):  # the same without its prefix
             assert path in text, rule.rule
 

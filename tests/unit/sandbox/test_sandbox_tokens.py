@@ -144,7 +144,8 @@ def test_a_failed_pkce_check_spends_nothing(inside: InProcess) -> None:
 
 @pytest.mark.parametrize("which", ["access_token", "refresh_token"])
 @pytest.mark.parametrize("place", ["form", "query"])
-def test_revocation_ends_the_whole_grant(inside: InProcess, which: str, place: str) -> None:
+def test_revocation_ends_all_tokens_of_a_consent(inside: InProcess, which: str, place: str) -> None:
+    inside.settings(revoke_whole_grant=False)
     token, other = inside.consent(), inside.consent()
     sent = {"data": {"token": token[which]}} if place == "form" else {"query_string": {"token": token[which]}}
     response = inside.http.post("/revoke", **sent)
@@ -178,6 +179,7 @@ def test_token_information(inside: InProcess) -> None:
     found = inside.http.get("/tokeninfo", query_string={"access_token": token}).json
     assert (found["aud"], found["scope"], found["expires_in"]) == (inside.demo.client_id, CALENDAR, "3600")
     assert found["exp"] == str(int(inside.clock.now) + 3600)
+    assert "email" not in found
     assert refusal(inside.http.get("/tokeninfo?access_token=x")) == (400, "invalid_token", "Invalid Value")
 
 
