@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -28,14 +29,19 @@ _PATIENCE: Final = 10.0
 _CONTAINER: Final = re.compile(r"[0-9a-f]{64}")
 
 
-def examine_lock(directory: Path) -> list[Finding]:
-    """Judge the lock: can it be had, does it keep another process out, who could keep it from everybody."""
+def examine_lock(directory: Path, trace: Sequence[str] = ()) -> list[Finding]:
+    """Judge the lock: can it be had, does it keep another process out, who could keep it from everybody.
+
+    Args:
+        directory: what carries the lock.
+        trace: what the volume tells of who works on it, for a holder in another container.
+    """
     try:
         with DirectoryLock(directory).hold(_PATIENCE):
             findings = [_exclusion(directory)]
     except LockTimeout:
         holders = holders_of(directory)
-        who = ", ".join(holders) or "a process that this container does not see"
+        who = ", ".join(holders) or "; ".join(["a process that this container does not see", *trace])
         findings = [
             Finding(
                 "Lock",
