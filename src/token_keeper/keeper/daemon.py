@@ -27,7 +27,7 @@ from token_keeper.volume import Volume
 LOG: Final = logging.getLogger("token_keeper.keeper")
 
 LOCK_TIMEOUT: Final = 1.5
-"""Seconds for which a keeper waits for the lock: it comes again a second later, and SIGTERM does not wait for others."""
+"""Seconds for which a keeper waits for the lock: it comes again a second later, and SIGTERM waits for nobody else."""
 
 _LOOK_EVERY: Final = 1.0
 _SAID_AGAIN_AFTER: Final = 300.0
