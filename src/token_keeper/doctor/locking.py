@@ -80,9 +80,13 @@ def hold(directory: Path, seconds: float) -> None:
 
 def _exclusion(directory: Path) -> Finding:
     """Have another process try the lock that this one holds."""
-    done = subprocess.run(  # noqa: S603 - this interpreter, with a text of our own
-        [sys.executable, "-S", "-c", _TRY, str(directory)], capture_output=True, check=False, timeout=30
-    )
+    unknown = Finding("Lock", "warning", "another process could not try the lock", "look whether python3 runs here")
+    try:
+        done = subprocess.run(  # noqa: S603 - this interpreter, with a text of our own
+            [sys.executable, "-S", "-c", _TRY, str(directory)], capture_output=True, check=False, timeout=30
+        )
+    except (OSError, subprocess.SubprocessError):
+        return unknown
     if done.returncode == _REFUSED:
         return Finding("Lock", "ok", "the lock keeps other processes out")
     if done.returncode == 0:
@@ -92,7 +96,7 @@ def _exclusion(directory: Path) -> Finding:
             f"two processes have the lock of {directory} at the same time: this file system does not lock",
             "use a named volume of the local driver on this host's own disk (ext4, xfs, btrfs)",
         )
-    return Finding("Lock", "warning", "another process could not try the lock", "look whether python3 runs here")
+    return unknown
 
 
 def _access(directory: Path) -> list[Finding]:
