@@ -112,6 +112,9 @@ def look(volume: Volume, *, patient: bool = False) -> Status:
     if conditions.get("ReauthRequired", {}).get("status") == "True" and sound is not None and not dead:
         changed = {"status": "False", "reason": "GrantChanged", "message": "another grant stands there by now"}
         conditions["ReauthRequired"] |= changed
+    refreshing = conditions.get("Refreshing", {})
+    if refreshing.get("status") == "True":
+        refreshing["message"] += f", under way since {refreshing['last_transition_time']}"
     return Status(
         path=str(volume.path),
         volume=directory,

@@ -41,7 +41,7 @@ def examine_lock(directory: Path, trace: Sequence[str] = ()) -> list[Finding]:
             findings = [_exclusion(directory)]
     except LockTimeout:
         holders = holders_of(directory)
-        who = ", ".join(holders) or "; ".join(["a process that this container does not see", *trace])
+        who = ", ".join(holders) or "; ".join(["a process that can't be seen from here", *trace])
         findings = [
             Finding(
                 "Lock",

@@ -21,7 +21,7 @@ def examine_owners(volume: Volume) -> list[Finding]:
     spare = {volume.events_name, f".{volume.name}.keeper"}
     found = []
     for path in _side_files(volume):
-        wrong = _judged(path, directory, spare=path.name in spare)
+        wrong = _judged(path, directory, folder=path.name == volume.history_name, spare=path.name in spare)
         if wrong is not None:
             found.append(wrong)
     return found or [Finding("Files", "ok", "the side files belong to the directory's owner, and to nobody else")]
@@ -47,22 +47,24 @@ def remedy_for(path: Path, directory: os.stat_result, status: os.stat_result) ->
     return f"as root: chown {directory.st_uid}:{directory.st_gid} {path} && chmod {mode:04o} {path}"
 
 
-def _judged(path: Path, directory: os.stat_result, *, spare: bool) -> Finding | None:
+def _judged(path: Path, directory: os.stat_result, *, folder: bool, spare: bool) -> Finding | None:
     """Judge one file.
 
     Args:
         path: the file.
-        directory: what owns it.
+        directory: the volume's, whose owner it should have.
+        folder: whether it should be a folder.
         spare: whether everybody gets along without it.
     """
     try:
         status = path.lstat()
     except FileNotFoundError:
         return None  # a writer was faster
-    kind = _FOLDER if stat.S_ISDIR(status.st_mode) else _FILE
-    theirs = status.st_uid != directory.st_uid
-    if stat.S_ISLNK(status.st_mode) or not (theirs or stat.S_IMODE(status.st_mode) != kind):
-        return None  # a link is followed by nobody
+    if not (stat.S_ISDIR(status.st_mode) if folder else stat.S_ISREG(status.st_mode)):
+        what = "folder" if folder else "file"
+        return Finding("Files", "warning" if spare else "problem", f"{path} is no {what}", "move it away")
+    if status.st_uid == directory.st_uid and stat.S_IMODE(status.st_mode) == (_FOLDER if folder else _FILE):
+        return None
     locked_out = not is_open_to(directory.st_uid, directory.st_gid, status)
     level: Level = "problem" if locked_out and not spare else "warning"
     why = f", which uid {directory.st_uid}, the directory's owner, can't read" if locked_out else ""

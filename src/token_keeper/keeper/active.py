@@ -68,6 +68,12 @@ class ActiveRole:
         except OSError as error:
             if descriptor is not None:
                 os.close(descriptor)
+            if error.errno == errno.ENOENT:
+                raise StorageError(
+                    f"the directory {self._volume.directory} does not exist",
+                    reason="NoVolume",
+                    remedy="mount the token volume there",
+                ) from error
             raise StorageError(
                 f"cannot open {self._path} as uid {os.geteuid()}: {error.strerror}",
                 reason="ReadOnly" if error.errno == errno.EROFS else "WrongOwner",

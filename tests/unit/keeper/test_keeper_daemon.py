@@ -453,6 +453,13 @@ def test_a_foreign_document_is_judged_within_a_look(provider: Provider, path: Pa
     assert provider.forms == []
 
 
+def test_a_volume_that_is_not_mounted_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    keeper = Keeper(TokenStore(tmp_path / "nowhere" / "token.json"))
+    for _ in range(3):
+        keeper.look()
+    assert len(caplog.records) == messages(caplog, "StorageError NoVolume") == 1
+
+
 def test_a_volume_that_is_empty_is_waited_for(provider: Provider, path: Path) -> None:
     keeper = Keeper(TokenStore(path))
     keeper.look()
@@ -635,6 +642,20 @@ def test_an_exchange_that_is_under_way_is_seen_to_its_end(path: Path) -> None:
             assert process.wait(30) == 0
         assert on_disk(path).refresh_token in slow.live
         assert state_of(path).generation == 2
+
+
+def test_a_provider_that_never_answers_delays_the_end_by_the_deadline_at_most(provider: Provider, path: Path) -> None:
+    TokenStore(path).replace(provider.grant(expires_in=100), rotation="yes")
+    provider.script.append("stall")
+    with keeping(path) as (process, _):
+        eventually(lambda: len(provider.forms) == 1)
+        begun = time.monotonic()
+        process.terminate()
+        assert process.wait(30) == 0
+        assert 5 < time.monotonic() - begun < 12
+    journal = state_of(path).journal
+    assert journal is not None
+    assert journal.outcome == "no_reply", "what came of it is noted"
 
 
 def test_it_ends_at_once_while_others_hold_the_lock(provider: Provider, path: Path) -> None:

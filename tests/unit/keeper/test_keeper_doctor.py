@@ -257,6 +257,20 @@ def test_a_side_file_that_others_may_read(sound: Path) -> None:
     assert all_found(sound, "Files") == []
 
 
+def test_a_side_file_of_another_kind(sound: Path) -> None:
+    for name in (*SIDE_FILES, ".token.json.history"):
+        side = sound.parent / name
+        if side.is_dir():
+            side.rename(sound.parent / "away")
+            side.touch(mode=0o600)
+        else:
+            side.unlink(missing_ok=True)
+            side.mkdir(mode=0o700)
+        [finding] = [finding for finding in all_found(sound, "Files") if str(side) in finding.message]
+        spare = name in {".token.json.events", ".token.json.keeper"}
+        assert (finding.level, finding.remedy) == ("warning" if spare else "problem", "move it away")
+
+
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 
 

@@ -187,6 +187,25 @@ def test_spans_that_no_calendar_has(store: TokenStore, provider: Provider, path:
     json.dumps(status.as_dict())
 
 
+def test_an_exchange_that_is_under_way_is_said_with_its_beginning(
+    store: TokenStore, rotating: Provider, path: Path
+) -> None:
+    push(store, expired(rotating.grant()), rotation="yes")
+    looks: list[dict[str, str]] = []
+    renew = rotating.renew
+
+    def looking(form: dict[str, str]) -> tuple[int, dict[str, object]]:
+        looks.append(condition(TokenStore(path), "Refreshing"))
+        return renew(form)
+
+    rotating.renew = looking  # type: ignore[method-assign]
+    store.refresh()
+    [found] = looks
+    assert found["status"] == "True"
+    assert found["message"].endswith(f", under way since {found['last_transition_time']}")
+    assert "since" not in condition(store, "Refreshing")["message"]
+
+
 def test_the_last_event_says_who_wrote(store: TokenStore, provider: Provider, path: Path) -> None:
     assert store.status().last_event is None
     store.replace(provider.grant())
