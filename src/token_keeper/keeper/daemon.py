@@ -56,6 +56,7 @@ class Keeper:
         self._spread = int.from_bytes(os.urandom(4), "big") / 2**32
         self._stopping = threading.Event()
         self._looked_at = uptime()
+        self._token: str | None = None
         self._not_before = 0.0
         self._content_until = 0.0
         self._open_since: float | None = None
@@ -145,6 +146,7 @@ class Keeper:
         state = self._store.state() or State()
         wanted = ahead(state, self._spread if self.is_active else 0.0)
         snapshot = self._snapshot()
+        self._wait_no_longer_for_another(snapshot)
         # what a foreign hand has just written is judged, what is torn is mended, and a reply that waits is taken
         unsettled = snapshot is None or snapshot.generation is None or self._is_abandoned(state)
         if not unsettled and self._left(snapshot) >= wanted:
@@ -167,6 +169,12 @@ class Keeper:
             return self._store.snapshot()
         except (TokenCorrupt, TokenMissing):
             return None
+
+    def _wait_no_longer_for_another(self, snapshot: Snapshot | None) -> None:
+        """Forget what an earlier token was waited for: a new one was pushed, or somebody has renewed it."""
+        token = snapshot.fingerprint if snapshot is not None else None
+        if token != self._token:
+            self._token, self._not_before, self._content_until = token, 0.0, 0.0
 
     def _left(self, snapshot: Snapshot | None) -> float:
         """Return the seconds that the token has left, by the boot clock or by what the file says, whichever is less.
@@ -213,7 +221,9 @@ class Keeper:
         if not outcome.exchanged:
             return
         LOG.info("renewed: generation %d, valid for %s s", outcome.generation, outcome.after["expires_in"])
-        if self._left(self._snapshot()) < ahead(self._store.state() or State(), self._spread):
+        now = self._snapshot()
+        self._wait_no_longer_for_another(now)
+        if self._left(now) < ahead(self._store.state() or State(), self._spread):
             # the provider gave less than was thought, or the same token again: it must not be asked in a loop
             self._content_until = uptime() + max(self._look_every, self._store.seconds_left() / 2)
 

@@ -209,6 +209,26 @@ def test_the_same_token_again_is_not_asked_for_in_a_loop(provider: Provider, pat
     assert keeper.last_success is not None
 
 
+@pytest.mark.parametrize("fault", [True, False])
+def test_a_token_that_is_pushed_is_not_kept_waiting_for_what_the_earlier_one_waited(
+    provider: Provider, path: Path, clocks: Clocks, fault: bool
+) -> None:
+    document = provider.grant(expires_in=280)
+    TokenStore(path).replace(document)
+    provider.lifetime = 280
+    provider.extra = {"access_token": document.token}
+    provider.script.extend(["busy"] if fault else [])
+    keeper = Keeper(TokenStore(path))
+    keeper.look()
+    assert len(provider.forms) == 1
+    provider.extra, provider.lifetime = {}, 3600
+    TokenStore(path).replace(provider.grant(expires_in=60), force=True)
+    edit_state(path, cooldown=None)
+    keeper.look()
+    assert len(provider.forms) == 2
+    assert TokenStore(path).seconds_left() > 3500
+
+
 def test_an_app_that_renews_short_tokens_itself_does_not_make_the_keeper_join_in(
     provider: Provider, path: Path, clocks: Clocks
 ) -> None:
