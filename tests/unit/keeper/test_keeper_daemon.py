@@ -195,13 +195,27 @@ def test_short_tokens_are_not_renewed_in_a_loop(provider: Provider, path: Path) 
     assert len(provider.forms) == 1
 
 
-def test_the_same_token_again_is_not_asked_for_in_a_loop(provider: Provider, path: Path, clocks: Clocks) -> None:
-    """Some providers give the token that they gave before, with what is left of its life."""
+def gives_the_same_again(provider: Provider, document: TokenDocument, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the provider give the token that it gave before, with what is left of its life, as some do."""
+    renew, expiry = provider.renew, document.expiry
+    assert expiry is not None
+
+    def again(form: dict[str, str]) -> tuple[int, dict[str, Any]]:
+        status, answer = renew(form)
+        left = int(expiry.timestamp()) - int(time.time())
+        return status, answer | {"access_token": document.token, "expires_in": left}
+
+    monkeypatch.setattr(provider, "renew", again)
+
+
+def test_the_same_token_again_is_not_asked_for_in_a_loop(
+    provider: Provider, path: Path, clocks: Clocks, monkeypatch: pytest.MonkeyPatch
+) -> None:
     document = provider.grant(expires_in=3600)
     TokenStore(path).replace(document)
+    gives_the_same_again(provider, document, monkeypatch)
     keeper = Keeper(TokenStore(path))
     clocks.passes(3600 - 290)
-    provider.lifetime, provider.extra = 290, {"access_token": document.token}
     for _ in range(100):
         keeper.look()
         clocks.passes(1)
@@ -211,17 +225,18 @@ def test_the_same_token_again_is_not_asked_for_in_a_loop(provider: Provider, pat
 
 @pytest.mark.parametrize("fault", [True, False])
 def test_a_token_that_is_pushed_is_not_kept_waiting_for_what_the_earlier_one_waited(
-    provider: Provider, path: Path, clocks: Clocks, fault: bool
+    provider: Provider, path: Path, clocks: Clocks, monkeypatch: pytest.MonkeyPatch, fault: bool
 ) -> None:
-    document = provider.grant(expires_in=280)
+    document = provider.grant(expires_in=3600)
     TokenStore(path).replace(document)
-    provider.lifetime = 280
-    provider.extra = {"access_token": document.token}
     provider.script.extend(["busy"] if fault else [])
     keeper = Keeper(TokenStore(path))
+    with monkeypatch.context() as patch:
+        gives_the_same_again(provider, document, patch)
+        clocks.passes(3600 - 290)
+        keeper.look()
     keeper.look()
     assert len(provider.forms) == 1
-    provider.extra, provider.lifetime = {}, 3600
     TokenStore(path).replace(provider.grant(expires_in=60), force=True)
     edit_state(path, cooldown=None)
     keeper.look()
