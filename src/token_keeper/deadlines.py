@@ -6,6 +6,7 @@ import dataclasses
 import time
 from typing import Any
 
+from token_keeper.clock import LATEST
 from token_keeper.document import TokenDocument
 from token_keeper.provider import profile_of
 from token_keeper.state import State, timestamp
@@ -29,7 +30,7 @@ class Deadline:
     def as_dict(self) -> dict[str, Any]:
         """Return it as a JSON object, with the days that are left, rounded down."""
         days = int((self.at - time.time()) // 86_400)
-        return {"reason": self.reason, "at": timestamp(self.at), "days_left": days, "remedy": self.remedy}
+        return {"reason": self.reason, "at": timestamp(min(self.at, LATEST)), "days_left": days, "remedy": self.remedy}
 
 
 def deadlines_of(state: State, document: TokenDocument) -> list[Deadline]:

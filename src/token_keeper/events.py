@@ -57,11 +57,25 @@ class Events:
 
     def newest(self, count: int) -> list[dict[str, Any]]:
         """Return the newest events, oldest first; broken lines are left out."""
-        found = self._volume.read(self._volume.events_name, limit=2 * _MAX_BYTES)
         events: deque[dict[str, Any]] = deque(maxlen=count)
-        for line in (found[0] if found else b"").splitlines():
-            with contextlib.suppress(ValueError, RecursionError):
-                event = json.loads(line)
-                if isinstance(event, dict):
-                    events.append(event)
+        for line in self._lines():
+            event = _parsed(line)
+            if event is not None:
+                events.append(event)
         return list(events)
+
+    def last(self) -> dict[str, Any] | None:
+        """Return the newest event, ``None`` where there is none; no other line is parsed."""
+        return next((event for line in reversed(self._lines()) if (event := _parsed(line)) is not None), None)
+
+    def _lines(self) -> list[bytes]:
+        found = self._volume.read(self._volume.events_name, limit=2 * _MAX_BYTES)
+        return (found[0] if found else b"").splitlines()
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    with contextlib.suppress(ValueError, RecursionError):
+        event = json.loads(line)
+        if isinstance(event, dict):
+            return event
+    return None

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import stat
 import time
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from token_keeper import report
+from token_keeper.clock import LATEST
 from token_keeper.deadlines import deadlines_of
 from token_keeper.document import TokenDocument
 from token_keeper.errors import StorageError, TokenCorrupt
+from token_keeper.events import Events
 from token_keeper.filesystem import filesystem_of
 from token_keeper.fingerprint import fingerprint
+from token_keeper.reading import Timing
 from token_keeper.state import MAX_BYTES as STATE_MAX_BYTES
 from token_keeper.state import State, timestamp
 from token_keeper.volume import Volume
+
+_EVENT: Final = ("time", "event", "service", "container", "pid")
+_LONGEST_TEXT: Final = 100
 
 
 class Status(NamedTuple):
@@ -25,11 +32,14 @@ class Status(NamedTuple):
     Attributes:
         path: the document's path.
         volume: owner, mode, file system of the directory, and whether this process may write to it.
-        document: ``state`` is sound, missing or corrupt; with facts, or with a ``reason`` and a ``message``.
+        document: ``state`` is sound, missing or corrupt; with facts, or with a ``reason`` and a ``message``. Its
+            ``expires_in`` is told by the boot clock where the state knows the document, its ``expiry`` is the file's.
         generation: current generation, 0 where there never was a document.
         grant: name of the current grant.
         conditions: Ready, Refreshing and ReauthRequired, as far as they were ever set.
         deadlines: when the grant will die by itself, the first date first (:mod:`token_keeper.deadlines`).
+        last_event: what the event log says last: ``time``, ``event``, ``service``, ``container`` and ``pid``; ``None``
+            where it says nothing.
         healthy: whether consumers can work: a sound document whose token is valid, or renewed by the next who asks.
     """
 
@@ -47,6 +57,7 @@ class Status(NamedTuple):
     grant_expiry: str | None
     conditions: list[dict[str, Any]]
     deadlines: list[dict[str, Any]]
+    last_event: dict[str, Any] | None
     healthy: bool
 
     def as_dict(self) -> dict[str, Any]:
@@ -54,14 +65,19 @@ class Status(NamedTuple):
         return self._asdict()
 
 
-def look(volume: Volume) -> Status:
+def look(volume: Volume, *, patient: bool = False) -> Status:
     """Look at a volume.
 
+    Args:
+        volume: the document's files.
+        patient: take a file that can't be read for what it is, and look at the rest: the document's ``state`` is then
+            ``unreadable``.
+
     Raises:
-        StorageError: the directory can't be looked at.
+        StorageError: the directory can't be looked at, or a file in it can't be read.
     """
     directory = _directory(volume)
-    state = _state(volume) or State()
+    state = _state(volume, patient=patient) or State()
     document: dict[str, Any] = {}
     sound: TokenDocument | None = None
     try:
@@ -76,18 +92,29 @@ def look(volume: Volume) -> Status:
             document |= report.describe(sound)
     except TokenCorrupt as problem:
         document = {**document, "state": "corrupt", "reason": problem.reason, "message": problem.message}
+    except StorageError as problem:
+        if not patient:
+            raise
+        document = {"state": "unreadable", "reason": problem.reason, "message": problem.message}
     now = time.time()
     taken_away = sound is not None and _is_taken_away(state, sound)
     settled = sound is not None and state.identity is not None and state.identity.document == sound.fingerprint
     settled = settled and state.tombstone is None
     dead = sound is not None and (state.dead_grant == sound.grant_fingerprint or _is_lost(state, sound))
-    usable = sound is not None and sound.expires_in(now) > 0
+    left = float("-inf")
+    if sound is not None:
+        left = Timing.of(sound, now, state.token_life if settled else None).left
+        document["expires_in"] = int(min(left, LATEST)) if math.isfinite(left) else None
+    usable = left > 0
     conditions = {entry["type"]: entry for entry in state.conditions_list()}
     if "Ready" in conditions:
         conditions["Ready"] |= _ready(sound, usable=usable, dead=dead, recorded=conditions["Ready"])
     if conditions.get("ReauthRequired", {}).get("status") == "True" and sound is not None and not dead:
         changed = {"status": "False", "reason": "GrantChanged", "message": "another grant stands there by now"}
         conditions["ReauthRequired"] |= changed
+    refreshing = conditions.get("Refreshing", {})
+    if refreshing.get("status") == "True":
+        refreshing["message"] += f", under way since {refreshing['last_transition_time']}"
     return Status(
         path=str(volume.path),
         volume=directory,
@@ -96,13 +123,15 @@ def look(volume: Volume) -> Status:
         grant=state.grant,
         exchanges=state.exchanges,
         failures=state.failures,
-        cooldown_until=timestamp(now + state.cooldown_left()) if state.cooldown_left() > 0 else None,
+        # whoever wrote the state: a date that no calendar has must not end the look
+        cooldown_until=timestamp(min(now + state.cooldown_left(), LATEST)) if state.cooldown_left() > 0 else None,
         rotation=state.rotation,
         reuse_grace=state.reuse_grace,
         clock_skew=state.clock_skew,
         grant_expiry=timestamp(state.grant_expiry) if state.grant_expiry else None,
         conditions=list(conditions.values()),
         deadlines=[deadline.as_dict() for deadline in deadlines_of(state, sound)] if sound is not None else [],
+        last_event=_last_event(volume),
         healthy=sound is not None and not dead and not taken_away and (usable or state.failures == 0),
     )
 
@@ -160,8 +189,28 @@ def _directory(volume: Volume) -> dict[str, Any]:
     }
 
 
-def _state(volume: Volume) -> State | None:
-    with contextlib.suppress(TokenCorrupt):  # a directory in its place is as good as none
+def _state(volume: Volume, *, patient: bool) -> State | None:
+    try:
         found = volume.read(volume.state_name, limit=STATE_MAX_BYTES)
         return State.parse(found[0]) if found is not None else None
+    except TokenCorrupt:
+        return None  # a directory in its place is as good as none
+    except StorageError:
+        if not patient:
+            raise
+        return None
+
+
+def _last_event(volume: Volume) -> dict[str, Any] | None:
+    """Return who was the last to note something, as one-line texts: anybody may have written into the log."""
+    with contextlib.suppress(TokenCorrupt, StorageError):
+        event = Events(volume, "").last()
+        if event is not None:
+            return {name: _told(event.get(name)) for name in _EVENT}
     return None
+
+
+def _told(value: object) -> str | int | None:
+    if isinstance(value, str) and value.isprintable():
+        return value[:_LONGEST_TEXT]
+    return value if isinstance(value, int) and abs(value) <= LATEST else None

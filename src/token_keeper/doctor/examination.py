@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
-from token_keeper.doctor.files import examine_conditions, examine_directory, examine_document, examine_state
+from token_keeper.doctor.conditions import examine_conditions, examine_events, trace
+from token_keeper.doctor.files import examine_directory, examine_document, examine_state
 from token_keeper.doctor.filesystem import examine_filesystem
 from token_keeper.doctor.finding import Finding
+from token_keeper.doctor.leftovers import examine_leftovers
 from token_keeper.doctor.locking import examine_lock
+from token_keeper.doctor.owners import examine_owners
 from token_keeper.errors import TokenKeeperError
 from token_keeper.status import look
 from token_keeper.volume import Volume
@@ -21,16 +25,31 @@ def examine(path: Path) -> list[Finding]:
     """
     volume = Volume(path)
     try:
-        status = look(volume)
-        findings = [examine_filesystem(volume.directory), examine_directory(volume.directory)]
+        status = look(volume, patient=True)
     except TokenKeeperError as error:
         return [Finding("Directory", "problem", error.message, error.remedy)]
-    except OSError as error:
-        return [Finding("Directory", "problem", f"cannot look at {volume.directory}: {error.strerror}")]
-    findings += examine_lock(volume.directory)
-    findings.append(examine_document(status))
+    directory = volume.directory
+    checks: list[tuple[str, Callable[[], list[Finding]]]] = [
+        ("FileSystem", lambda: [examine_filesystem(directory)]),
+        ("Directory", lambda: [examine_directory(directory)]),
+        ("Lock", lambda: examine_lock(directory, trace(status))),
+        ("Document", lambda: [examine_document(status)]),
+        ("State", lambda: examine_state(volume)),
+        ("Files", lambda: examine_owners(volume)),
+        ("Leftovers", lambda: examine_leftovers(volume)),
+        ("Conditions", lambda: examine_conditions(status)),
+        ("Events", lambda: examine_events(status)),
+    ]
+    return [finding for name, check in checks for finding in _results(name, check, directory)]
+
+
+def _results(name: str, check: Callable[[], list[Finding]], directory: Path) -> list[Finding]:
+    """Run one check: what one can't look at must not hide what the others see."""
     try:
-        findings += examine_state(volume)
+        return check()
+    except TokenKeeperError as error:
+        return [Finding(name, "problem", error.message, error.remedy)]
     except OSError as error:
-        findings.append(Finding("State", "problem", f"cannot look into {volume.directory}: {error.strerror}"))
-    return findings + examine_conditions(status)
+        where = error.filename or directory
+        message = f"cannot look at {where}: {error.strerror}"
+        return [Finding(name, "problem", message, "run the doctor as the volume's owner")]

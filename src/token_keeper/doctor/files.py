@@ -1,14 +1,14 @@
-"""What is in the volume: owner, mode, kind and content of each file."""
+"""The directory, the document and the state: owner, mode, kind and content."""
 
 from __future__ import annotations
 
 import os
 import stat
-import time
 from pathlib import Path
 from typing import Final
 
 from token_keeper.doctor.finding import Finding
+from token_keeper.doctor.owners import is_open_to, owner_of, remedy_for
 from token_keeper.errors import StorageError, TokenCorrupt
 from token_keeper.history import History
 from token_keeper.state import MAX_BYTES as STATE_MAX_BYTES
@@ -16,16 +16,13 @@ from token_keeper.state import State
 from token_keeper.status import Status
 from token_keeper.volume import Volume
 
-_STALE: Final = 3600.0
 _OWNER_REMEDY: Final = "run site.yml, which sets token_volume_uid and token_volume_gid"
-_SKEW: Final = 30.0
-_SOON: Final = 7
 
 
 def examine_directory(directory: Path) -> Finding:
     """Judge the directory's owner and whether this process can write to it."""
     status, me = directory.stat(), os.geteuid()
-    owner = f"{status.st_uid}:{status.st_gid}, mode {stat.S_IMODE(status.st_mode):04o}"
+    owner = owner_of(status)
     if not os.access(directory, os.R_OK | os.W_OK | os.X_OK, effective_ids=True):
         read_only = os.statvfs(directory).f_flag & os.ST_RDONLY
         remedy = "mount the volume read-write in every container that may refresh" if read_only else _OWNER_REMEDY
@@ -39,36 +36,45 @@ def examine_directory(directory: Path) -> Finding:
 
 def examine_document(status: Status) -> Finding:
     """Judge the document, by what a look at the volume has found."""
-    document = status.document
+    document, path = status.document, Path(status.path)
+    if document["state"] == "unreadable":
+        return Finding("Document", "problem", document["message"], _remedy_for_unreadable(path))
     if document["state"] != "sound":
         where = document.get("message", f"there is no sound document in {status.path}")
         remedy = "run site.yml to obtain one"
         if document.get("reason") == "NotAFile":
             remedy = "move it away, then run site.yml; Docker makes a directory when a bind mount's source is missing"
-        elif status.generation:
+        elif status.generation and document["state"] == "corrupt":
             remedy = "`token-keeper verify` puts the last sound document back; if there is none, run site.yml"
         return Finding("Document", "problem", where, remedy)
+    file, directory = path.stat(), path.parent.stat()
+    if not is_open_to(directory.st_uid, directory.st_gid, file):
+        why = f"{path} belongs to {owner_of(file)}, and uid {directory.st_uid}, the directory's owner, can't read it"
+        return Finding("Document", "problem", why, remedy_for(path, directory, file))
     if not status.healthy:
         return Finding(
             "Document", "problem", f"the document in {status.path} is sound, but it can't be renewed", "see Conditions"
         )
-    wrong = document["mode"] != "0600" or (document["uid"], document["gid"]) != (
-        status.volume["uid"],
-        status.volume["gid"],
-    )
-    if wrong:
-        owner = f"{document['uid']}:{document['gid']}, mode {document['mode']}"
+    if file.st_uid != directory.st_uid or stat.S_IMODE(file.st_mode) != 0o600:
         return Finding(
             "Document",
             "warning",
-            f"{status.path} belongs to {owner}",
-            "`token-keeper verify` or the next writer mends it",
+            f"{path} belongs to {owner_of(file)}",
+            "`token-keeper refresh` mends it, as the next exchange of anybody does",
         )
     return Finding("Document", "ok", f"{status.path} is sound, generation {status.generation}")
 
 
+def _remedy_for_unreadable(path: Path) -> str:
+    try:
+        file, directory = path.lstat(), path.parent.stat()
+    except OSError:
+        return _OWNER_REMEDY
+    return remedy_for(path, directory, file)
+
+
 def examine_state(volume: Volume) -> list[Finding]:
-    """Judge the side files: state, journal, pending replies, history and what writers that died have left."""
+    """Judge the state with its journal, and the history."""
     found = []
     try:
         text = volume.read(volume.state_name, limit=STATE_MAX_BYTES)
@@ -80,46 +86,18 @@ def examine_state(volume: Volume) -> list[Finding]:
             )
         else:
             found.append(_journal(state))
-    except (TokenCorrupt, StorageError) as error:
+    except TokenCorrupt as error:
         found.append(Finding("State", "problem", error.message, error.remedy))
-    found += _leftovers(volume)
+    except StorageError as error:
+        remedy = _remedy_for_unreadable(volume.directory / volume.state_name)
+        found.append(Finding("State", "problem", error.message, remedy))
     try:
         grants = len(History(volume).entries())
         found.append(Finding("History", "ok" if grants else "warning", f"{grants} grants in the history"))
     except StorageError as error:
-        found.append(Finding("History", "problem", error.message, error.remedy))
+        remedy = _remedy_for_unreadable(volume.directory / volume.history_name)
+        found.append(Finding("History", "problem", error.message, remedy))
     return found
-
-
-def examine_conditions(status: Status) -> list[Finding]:
-    """Judge what the last writers have noted, the clock and the deadlines."""
-    found = []
-    for condition in status.conditions:
-        if condition["type"] == "ReauthRequired" and condition["status"] == "True":
-            found.append(
-                Finding(
-                    "Conditions", "problem", f"{condition['reason']}: {condition['message']}", "consent again: site.yml"
-                )
-            )
-    if status.failures:
-        found.append(
-            Finding("Conditions", "warning", f"the last {status.failures} exchanges failed", "see token-keeper status")
-        )
-    if status.clock_skew is not None and abs(status.clock_skew) > _SKEW:
-        found.append(
-            Finding(
-                "Clock",
-                "warning",
-                f"the provider's clock is {status.clock_skew:+g} s off ours",
-                "set up NTP on this host",
-            )
-        )
-    found += [
-        Finding("Deadline", "warning", f"{d['reason']} in {d['days_left']} days ({d['at']})", d["remedy"])
-        for d in status.deadlines
-        if d["days_left"] < _SOON
-    ]
-    return found or [Finding("Conditions", "ok", "nothing is in the way of the next renewal")]
 
 
 def _journal(state: State) -> Finding:
@@ -132,21 +110,3 @@ def _journal(state: State) -> Finding:
         f"an exchange that began {journal.started.age():.0f} s ago has not come to its end ({journal.outcome})",
         "nothing: it is under way, or the next writer finishes what can be finished",
     )
-
-
-def _leftovers(volume: Volume) -> list[Finding]:
-    stale, pending = [], 0
-    for path in volume.directory.iterdir():
-        if ".tmp-" in path.name and time.time() - path.lstat().st_mtime > _STALE:
-            stale.append(path.name)
-        pending += path.name.startswith(f".{volume.name}.pending.")
-    if stale:
-        names = ", ".join(sorted(stale)[:3])
-        return [
-            Finding(
-                "Leftovers", "warning", f"{len(stale)} stale temporary files: {names}", "the next exchange sweeps them"
-            )
-        ]
-    if pending:
-        return [Finding("Leftovers", "ok", f"{pending} replies wait in pending files for the next writer")]
-    return [Finding("Leftovers", "ok", "no temporary files")]

@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -28,14 +29,19 @@ _PATIENCE: Final = 10.0
 _CONTAINER: Final = re.compile(r"[0-9a-f]{64}")
 
 
-def examine_lock(directory: Path) -> list[Finding]:
-    """Judge the lock: can it be had, does it keep another process out, who could keep it from everybody."""
+def examine_lock(directory: Path, trace: Sequence[str] = ()) -> list[Finding]:
+    """Judge the lock: can it be had, does it keep another process out, who could keep it from everybody.
+
+    Args:
+        directory: what carries the lock.
+        trace: what the volume tells of who works on it, for a holder in another container.
+    """
     try:
         with DirectoryLock(directory).hold(_PATIENCE):
             findings = [_exclusion(directory)]
     except LockTimeout:
         holders = holders_of(directory)
-        who = ", ".join(holders) or "a process that this container does not see"
+        who = ", ".join(holders) or "; ".join(["a process that can't be seen from here", *trace])
         findings = [
             Finding(
                 "Lock",
@@ -74,9 +80,13 @@ def hold(directory: Path, seconds: float) -> None:
 
 def _exclusion(directory: Path) -> Finding:
     """Have another process try the lock that this one holds."""
-    done = subprocess.run(  # noqa: S603 - this interpreter, with a text of our own
-        [sys.executable, "-S", "-c", _TRY, str(directory)], capture_output=True, check=False, timeout=30
-    )
+    unknown = Finding("Lock", "warning", "another process could not try the lock", "look whether python3 runs here")
+    try:
+        done = subprocess.run(  # noqa: S603 - this interpreter, with a text of our own
+            [sys.executable, "-S", "-c", _TRY, str(directory)], capture_output=True, check=False, timeout=30
+        )
+    except (OSError, subprocess.SubprocessError):
+        return unknown
     if done.returncode == _REFUSED:
         return Finding("Lock", "ok", "the lock keeps other processes out")
     if done.returncode == 0:
@@ -86,7 +96,7 @@ def _exclusion(directory: Path) -> Finding:
             f"two processes have the lock of {directory} at the same time: this file system does not lock",
             "use a named volume of the local driver on this host's own disk (ext4, xfs, btrfs)",
         )
-    return Finding("Lock", "warning", "another process could not try the lock", "look whether python3 runs here")
+    return unknown
 
 
 def _access(directory: Path) -> list[Finding]:

@@ -28,25 +28,24 @@ class ActiveRole:
         """Take the role if nobody has it, or go on having it; tells whether it is ours.
 
         Raises:
-            StorageError: the side file can't be made or locked.
+            StorageError: the side file can't be made or locked, so that nobody knows who has the role.
         """
         if self._descriptor is not None and self._is_still_there():
             return True
         self.release()
-        try:
-            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-            descriptor = os.open(self._path, flags, 0o600)
-        except OSError as error:
-            raise StorageError(
-                f"cannot open {self._path} as uid {os.geteuid()}: {error.strerror}",
-                reason="ReadOnly" if error.errno == errno.EROFS else "WrongOwner",
-                remedy="mount the volume read-write and run the keeper as the volume's owner",
-            ) from error
+        descriptor = self._open()
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             os.close(descriptor)
             return False
+        except OSError as error:
+            os.close(descriptor)
+            raise StorageError(
+                f"cannot lock {self._path}: {error.strerror}",
+                reason="NoLocks",
+                remedy="keep the volume on a local file system such as ext4 or xfs",
+            ) from error
         self._descriptor = descriptor
         return True
 
@@ -56,6 +55,32 @@ class ActiveRole:
             with contextlib.suppress(OSError):
                 os.close(self._descriptor)
             self._descriptor = None
+
+    def _open(self) -> int:
+        descriptor: int | None = None
+        try:
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+            descriptor = os.open(self._path, flags, 0o600)
+            if os.geteuid() == 0:
+                # a keeper that was once run as root must not lock out the next one, which runs as the app
+                owner = self._volume.directory.stat()
+                os.fchown(descriptor, owner.st_uid, owner.st_gid)
+        except OSError as error:
+            if descriptor is not None:
+                os.close(descriptor)
+            if error.errno == errno.ENOENT:
+                raise StorageError(
+                    f"the directory {self._volume.directory} does not exist",
+                    reason="NoVolume",
+                    remedy="mount the token volume there",
+                ) from error
+            raise StorageError(
+                f"cannot open {self._path} as uid {os.geteuid()}: {error.strerror}",
+                reason="ReadOnly" if error.errno == errno.EROFS else "WrongOwner",
+                remedy="mount the volume read-write and run the keeper as the volume's owner; the file itself holds "
+                "nothing, and may be deleted if it belongs to somebody else",
+            ) from error
+        return descriptor
 
     def _is_still_there(self) -> bool:
         """Tell whether the file that is locked is the one that others would lock: somebody may have deleted it."""

@@ -10,26 +10,42 @@ import time
 from typing import Any, Final
 
 from token_keeper.clock import uptime
-from token_keeper.errors import ProviderUnavailable, TokenKeeperError, TokenMissing
+from token_keeper.errors import (
+    LockTimeout,
+    ProviderUnavailable,
+    StorageError,
+    TokenCorrupt,
+    TokenKeeperError,
+    TokenMissing,
+)
 from token_keeper.keeper.active import ActiveRole
-from token_keeper.keeper.schedule import ahead
+from token_keeper.keeper.schedule import ahead, patience
 from token_keeper.state import State
-from token_keeper.store import TokenStore
+from token_keeper.store import Snapshot, TokenStore
 from token_keeper.volume import Volume
 
 LOG: Final = logging.getLogger("token_keeper.keeper")
+
+LOCK_TIMEOUT: Final = 1.5
+"""Seconds for which a keeper waits for the lock: it comes again a second later, and SIGTERM waits for nobody else."""
 
 _LOOK_EVERY: Final = 1.0
 _SAID_AGAIN_AFTER: Final = 300.0
 _LONGEST_LOOK: Final = 60.0
 """Seconds for one look: lock, exchange and saving a reply on a disk that fails all have deadlines of their own."""
 
+_LOCKED_FOR_LONG: Final = 20.0
+"""Seconds after which a lock that others hold is worth a word: an exchange and saving its reply may take as long."""
+
+_ABANDONED: Final = 20.0
+"""Seconds after which an exchange that is still open is nobody's any more: its reply may wait to be rolled forward."""
+
 
 class Keeper:
     """Keeps one document fresh.
 
     Args:
-        store: the store.
+        store: the store; one with a short ``lock_timeout`` (:data:`LOCK_TIMEOUT`) can be stopped while it waits.
         look_every: seconds between two looks at the volume.
     """
 
@@ -40,8 +56,12 @@ class Keeper:
         self._spread = int.from_bytes(os.urandom(4), "big") / 2**32
         self._stopping = threading.Event()
         self._looked_at = uptime()
+        self._token: str | None = None
         self._not_before = 0.0
-        self._said: tuple[str, float] = ("", 0.0)
+        self._content_until = 0.0
+        self._open_since: float | None = None
+        self._finished: str | None = None
+        self._said: dict[str, tuple[float, float | None]] = {}
         self.is_active = False
         self.last_success: float | None = None
         self._seen: int | None = None
@@ -63,17 +83,15 @@ class Keeper:
         self._stopping.set()
 
     def look(self) -> None:
-        """Take one look, and renew the token if it is due and this is the active keeper."""
+        """Take one look, and do what is to be done if this is the active keeper, or if the active one does not."""
         self._looked_at = uptime()
+        told = self._find_role()
         try:
-            active = self._role.take()
-            if active != self.is_active:
-                LOG.info("active" if active else "standing by: another keeper is active")
-                self.is_active = active
-            if active:
-                self._keep()
-            self.last_success = time.time()
-            self._said = ("", 0.0)
+            well, acted = self._keep()
+            if well and told:
+                self._said.clear()
+                if self.is_active or acted:
+                    self.last_success = time.time()
         except TokenKeeperError as error:
             self._say(error)
         self._seen = None
@@ -108,30 +126,130 @@ class Keeper:
         mine = {"container": os.uname().nodename, "pid": os.getpid(), "generation": self._seen}
         return True, {"consumers": [mine]}
 
-    def _keep(self) -> None:
-        if uptime() < self._not_before:
-            return
+    def _find_role(self) -> bool:
+        """Find out whether this is the active keeper; tells whether that could be told.
+
+        Where it can't, the keeper stands by: the token matters more than who renews it.
+        """
+        try:
+            active, told = self._role.take(), True
+        except StorageError as error:
+            self._say(error)
+            active, told = False, False
+        if active != self.is_active:
+            LOG.info("active" if active else "standing by: another keeper is active")
+            self.is_active = active
+        return told
+
+    def _keep(self) -> tuple[bool, bool]:
+        """Do what is to be done; tells whether all is well, and whether this keeper has made it so."""
         state = self._store.state() or State()
-        wanted = ahead(state, self._spread)
-        snapshot = self._store.snapshot()
-        if snapshot.generation is not None and self._store.seconds_left() >= wanted:
+        wanted = ahead(state, self._spread if self.is_active else 0.0)
+        snapshot = self._snapshot()
+        self._wait_no_longer_for_another(snapshot)
+        # what a foreign hand has just written is judged, what is torn is mended, and a reply that waits is taken
+        unsettled = snapshot is None or snapshot.generation is None or self._is_abandoned(state)
+        if not unsettled and self._left(snapshot) >= wanted:
+            self._open_since = None
+            return not _is_dead(state, snapshot), False
+        if not unsettled and uptime() < self._content_until:
+            return True, False
+        if not unsettled and uptime() < self._not_before:
+            return False, False
+        if not self.is_active and not self._is_overdue(wanted):
+            return False, False
+        self._act(snapshot if not unsettled else None, wanted)
+        self._finished = state.journal.id if state.journal is not None else None
+        self._open_since = None
+        return True, True
+
+    def _snapshot(self) -> Snapshot | None:
+        """Return the document, or ``None`` where there is none that is sound: under the lock it may be mended."""
+        try:
+            return self._store.snapshot()
+        except (TokenCorrupt, TokenMissing):
+            return None
+
+    def _wait_no_longer_for_another(self, snapshot: Snapshot | None) -> None:
+        """Forget what an earlier token was waited for: a new one was pushed, or somebody has renewed it."""
+        token = snapshot.fingerprint if snapshot is not None else None
+        if token != self._token:
+            self._token, self._not_before, self._content_until = token, 0.0, 0.0
+
+    def _left(self, snapshot: Snapshot | None) -> float:
+        """Return the seconds that the token has left, by the boot clock or by what the file says, whichever is less.
+
+        The second is what an unmodified app goes by. Where a wall clock that was stepped forward has made it short, one
+        renewal writes a new one.
+        """
+        if snapshot is None:
+            return float("-inf")
+        return min(self._store.seconds_left(), snapshot.document.expires_in(time.time()))
+
+    def _is_abandoned(self, state: State) -> bool:
+        """Tell whether an exchange was begun whose writer is gone, and nobody has looked after what came of it."""
+        journal = state.journal
+        return (
+            journal is not None
+            and journal.outcome == "open"
+            and journal.id != self._finished
+            and journal.started.age() > _ABANDONED
+        )
+
+    def _is_overdue(self, wanted: float) -> bool:
+        """Tell whether the active keeper has left undone what is to be done, for longer than it may take."""
+        now = uptime()
+        if self._open_since is None:
+            self._open_since = now
+        if now - self._open_since < patience(wanted):
+            return False
+        self._open_since = now  # if it fails here too, the next try is as far away
+        return True
+
+    def _act(self, settled: Snapshot | None, wanted: float) -> None:
+        """Have the document judged, mended and renewed, as far as it needs it.
+
+        Args:
+            settled: the document, where it is one that the state knows.
+            wanted: the seconds that its token should have left.
+        """
+        by_wall_clock = settled is not None and self._store.seconds_left() >= wanted
+        if settled is not None and by_wall_clock:
+            outcome = self._store.refresh(rejected=settled.document.token)
+        else:
+            outcome = self._store.refresh(min_valid=wanted)
+        if not outcome.exchanged:
             return
-        # also for what a foreign hand has just written: it is judged, and renewed only if it is due
-        outcome = self._store.refresh(min_valid=wanted)
-        if outcome.exchanged:
-            LOG.info("renewed: generation %d, valid for %s s", outcome.generation, outcome.after["expires_in"])
-            # a provider whose tokens live shorter than was thought must not be asked again at once
-            self._not_before = uptime() + self._look_every
+        LOG.info("renewed: generation %d, valid for %s s", outcome.generation, outcome.after["expires_in"])
+        now = self._snapshot()
+        self._wait_no_longer_for_another(now)
+        if self._left(now) < ahead(self._store.state() or State(), self._spread):
+            # the provider gave less than was thought, or the same token again: it must not be asked in a loop
+            self._content_until = uptime() + max(self._look_every, self._store.seconds_left() / 2)
 
     def _say(self, error: TokenKeeperError) -> None:
         """Say a fault once, and again every few minutes while it lasts; wait as long as everybody is asked to."""
+        now = uptime()
         if isinstance(error, ProviderUnavailable) and error.retry_after is not None:
-            self._not_before = uptime() + min(error.retry_after, _LONGEST_LOOK)
+            self._not_before = now + min(error.retry_after, _LONGEST_LOOK)
         if error.reason == "BackOff":
             return  # what it follows from was said
         kind = f"{type(error).__name__} {error.reason}"
-        if self._said[0] == kind and uptime() - self._said[1] < _SAID_AGAIN_AFTER:
+        begun, said = self._said.get(kind, (now, None))
+        self._said[kind] = (begun, said)
+        if isinstance(error, LockTimeout) and now - begun < _LOCKED_FOR_LONG:
+            return  # others work
+        if said is not None and now - said < _SAID_AGAIN_AFTER:
             return
-        self._said = (kind, uptime())
+        self._said[kind] = (begun, now)
         level = logging.WARNING if isinstance(error, (ProviderUnavailable, TokenMissing)) else logging.ERROR
         LOG.log(level, "%s: %s", kind, error)
+
+
+def _is_dead(state: State, snapshot: Snapshot | None) -> bool:
+    """Tell whether the provider has refused the grant: its token may live on, and that is all."""
+    return (
+        state.dead_grant is not None
+        and snapshot is not None
+        and state.dead_grant == snapshot.document.grant_fingerprint
+    )

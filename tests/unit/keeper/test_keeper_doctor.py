@@ -9,10 +9,12 @@ import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from keeper_parts import edit_state, expired, state_path, tree, write_in_place
 from keeper_provider import Provider
+from test_keeper_init_as_root import as_the_app
 
 from token_keeper import TokenStore
 from token_keeper.doctor import Finding, examine
@@ -92,9 +94,37 @@ def test_who_holds_the_lock_is_named(sound: Path, monkeypatch: pytest.MonkeyPatc
         assert len(holders_of(sound.parent)) == 1
 
 
+def test_of_a_holder_in_another_container_the_volume_tells_what_it_can(
+    sound: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("token_keeper.doctor.locking._PATIENCE", 0.1)
+    monkeypatch.setattr("token_keeper.doctor.locking.holders_of", lambda _: [])
+    since = "2026-01-02T03:04:05Z"
+    began = {"status": "True", "reason": "ExchangeStarted", "message": "", "last_transition_time": since}
+    conditions = json.loads(state_path(sound).read_text())["conditions"]
+    edit_state(sound, conditions=conditions | {"Refreshing": began})
+    with DirectoryLock(sound.parent).hold(5):
+        finding = found(sound)["Lock"]
+    who = f"the last event is Pushed by test (container {os.uname().nodename}, process {os.getpid()} in it) at 20"
+    assert who in finding.message
+    assert f"an exchange is under way since {since}" in finding.message
+    assert who in found(sound)["Events"].message
+
+
 def test_a_lock_that_does_not_lock(sound: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("token_keeper.doctor.locking.subprocess.run", lambda *_, **__: SimpleNamespace(returncode=0))
     assert levels(sound) == {"Lock": "problem"}
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "no"), subprocess.TimeoutExpired("python3", 30)])
+def test_where_no_other_process_can_try_the_lock(
+    sound: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("token_keeper.doctor.locking.subprocess.run", fail)
+    assert levels(sound) == {"Lock": "warning"}
 
 
 def test_a_directory_that_others_may_open(sound: Path) -> None:
@@ -134,6 +164,181 @@ def test_wrong_mode_leftovers_and_a_lost_state(sound: Path, provider: Provider) 
     state_path(sound).unlink()
     state_path(sound).mkdir()
     assert found(sound)["State"].level == "problem"
+
+
+def all_found(path: Path, check: str) -> list[Finding]:
+    return [finding for finding in examine(path) if finding.check == check and finding.level != "ok"]
+
+
+def test_what_is_advised_for_a_wrong_mode_helps(sound: Path) -> None:
+    sound.chmod(0o644)
+    assert "`token-keeper refresh`" in found(sound)["Document"].remedy
+    TokenStore(sound).refresh()
+    assert levels(sound) == {}
+
+
+def test_a_document_that_is_gone_is_not_said_to_come_back(sound: Path) -> None:
+    sound.unlink()
+    assert found(sound)["Document"].remedy == "run site.yml to obtain one"
+
+
+@pytest.mark.parametrize(
+    ("name", "age", "advice"),
+    [
+        (".token.json.state.tmp-01", 7200, "the next exchange sweeps them"),
+        (".token.json.history/0123456789abcdef.json.tmp-01", 7200, "the next exchange sweeps them"),
+        ("token.json.tmp", 100, "nobody sweeps them: rm them in "),
+        ("token.json.tmp1a2b", 100, "nobody sweeps them: rm them in "),
+        ("token.json.bak", 100, "nobody sweeps them: rm them in "),
+        (".token.json.swp", 100, "nobody sweeps them: rm them in "),
+        ("token.json~", 100, "nobody sweeps them: rm them in "),
+        ("token.json.tmp", 0, None),
+        ("token.json.tmp-01", 100, None),
+        ("other.json.tmp", 100, None),
+        (".other.json.state.tmp-01", 7200, None),
+    ],
+)
+def test_temporary_files(sound: Path, name: str, age: float, advice: str | None) -> None:
+    path = sound.parent / name
+    path.write_text("{}")
+    path.chmod(0o600)
+    os.utime(path, (time.time() - age,) * 2)
+    remedies = [finding.remedy for finding in all_found(sound, "Leftovers")]
+    assert [advice in remedy for remedy in remedies if advice] == ([True] if advice else [])
+    assert len(remedies) == (1 if advice else 0)
+    TokenStore(sound).refresh(force=True)
+    swept = advice is not None and "sweeps them" in advice and "nobody" not in advice
+    assert path.exists() == (not swept and name != "token.json.tmp-01"), "what is advised is what happens"
+
+
+@pytest.mark.parametrize(
+    ("text", "age", "words"),
+    [("\n" * 16_384, 10, None), ("\n" * 16_384, 7200, "no reply came into"), ('{"token": "acc' + "\n" * 99, 10, None),
+     ('{"token": "acc' + "\n" * 99, 7200, "hold no whole reply"), ("{}", 7200, "hold no whole reply")],
+)  # fmt: skip
+def test_pending_files(sound: Path, provider: Provider, text: str, age: float, words: str | None) -> None:
+    path = sound.parent / ".token.json.pending.0123456789abcdef"
+    path.write_text(text)
+    path.chmod(0o600)
+    os.utime(path, (time.time() - age,) * 2)
+    findings = all_found(sound, "Leftovers")
+    assert [(finding.level, (words or "") in finding.message) for finding in findings] == (
+        [("warning", True)] if words else []
+    )
+    TokenStore(sound).refresh(force=True)
+    assert path.exists() == (words != "no reply came into"), "what is advised is what happens"
+
+
+def test_a_whole_reply_waits_for_the_next_writer(sound: Path, provider: Provider) -> None:
+    path = sound.parent / ".token.json.pending.0123456789abcdef"
+    path.write_text(provider.grant().to_json())
+    path.chmod(0o600)
+    assert levels(sound) == {}
+    assert "1 replies wait" in found(sound)["Leftovers"].message
+
+
+SIDE_FILES = (".token.json.state", ".token.json.events", ".token.json.pending.0123", ".token.json.keeper")
+
+
+def side_files(path: Path) -> list[Path]:
+    history = path.parent / ".token.json.history"
+    for name in SIDE_FILES:
+        (path.parent / name).touch(mode=0o600)
+    return [*(path.parent / name for name in SIDE_FILES), history, *history.iterdir()]
+
+
+def test_a_side_file_that_others_may_read(sound: Path) -> None:
+    for side in side_files(sound):
+        right = side.stat().st_mode & 0o777
+        side.chmod(right | 0o055)
+        [finding] = all_found(sound, "Files")
+        assert (finding.level, finding.remedy) == ("warning", f"chmod {right:04o} {side}")
+        side.chmod(right)
+    assert all_found(sound, "Files") == []
+
+
+def test_a_side_file_of_another_kind(sound: Path) -> None:
+    for name in (*SIDE_FILES, ".token.json.history"):
+        side = sound.parent / name
+        if side.is_dir():
+            side.rename(sound.parent / "away")
+            side.touch(mode=0o600)
+        else:
+            side.unlink(missing_ok=True)
+            side.mkdir(mode=0o700)
+        [finding] = [finding for finding in all_found(sound, "Files") if str(side) in finding.message]
+        spare = name in {".token.json.events", ".token.json.keeper"}
+        assert (finding.level, finding.remedy) == ("warning" if spare else "problem", "move it away")
+
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+
+
+@pytest.fixture
+def of_the_app(sound: Path, tmp_path: Path) -> Path:
+    """A volume that belongs to the app's user, with all that is in it."""
+    for folder in (tmp_path, *tmp_path.parents):
+        if str(folder).startswith("/tmp/"):
+            folder.chmod(folder.stat().st_mode | 0o711)
+    for path in (sound.parent, sound, *side_files(sound)):
+        os.chown(path, 1999, 1998)
+    return sound
+
+
+def found_as_the_app(path: Path) -> dict[str, dict[str, Any]]:
+    code = """
+import json, sys
+from pathlib import Path
+from token_keeper.doctor import examine
+print(json.dumps([finding.as_dict() for finding in examine(Path(sys.argv[1]))]))
+"""
+    done = as_the_app(code, str(path))
+    assert done.returncode == 0, done.stderr
+    findings = [finding for finding in json.loads(done.stdout) if finding["level"] != "ok"]
+    # where the tests' folder is, and whether its interpreter lies where this user may run it
+    return {finding["check"]: finding for finding in findings if finding["check"] not in {"FileSystem", "Lock"}}
+
+
+@as_root
+def test_a_document_that_the_app_cannot_read_hides_nothing_else(of_the_app: Path) -> None:
+    assert found_as_the_app(of_the_app) == {}
+    os.chown(of_the_app, 0, 0)
+    (of_the_app.parent / "token.json.bak").touch()
+    os.utime(of_the_app.parent / "token.json.bak", (0, 0))
+    edit_state(of_the_app, clock_skew=120.0)
+    findings = found_as_the_app(of_the_app)
+    assert set(findings) == {"Document", "Leftovers", "Clock"}
+    document = findings["Document"]
+    assert document["level"] == "problem"
+    assert f"cannot read {of_the_app} as uid 1999" in document["message"]
+    assert document["remedy"] == f"as root: chown 1999:1998 {of_the_app} && chmod 0600 {of_the_app}"
+    seen_by_root = found(of_the_app)["Document"]
+    assert (seen_by_root.level, seen_by_root.remedy) == ("problem", document["remedy"])
+
+
+@as_root
+def test_a_side_file_that_the_app_cannot_read_is_named(of_the_app: Path) -> None:
+    for side in side_files(of_the_app):
+        mode = 0o700 if side.is_dir() else 0o600
+        os.chown(side, 0, 0)
+        for finding in (found_as_the_app(of_the_app)["Files"], found(of_the_app)["Files"].as_dict()):
+            spare = side.name in {".token.json.events", ".token.json.keeper"}
+            assert finding["level"] == ("warning" if spare else "problem")
+            assert finding["message"].startswith(f"{side} belongs to 0:0, mode {mode:04o}")
+            assert finding["remedy"] == f"as root: chown 1999:1998 {side} && chmod {mode:04o} {side}"
+        os.chown(side, 1999, 1998)
+    assert found_as_the_app(of_the_app) == {}
+
+
+def test_one_check_that_fails_hides_no_other(sound: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: object) -> list[Finding]:
+        raise PermissionError(13, "Permission denied", "/somewhere")
+
+    monkeypatch.setattr("token_keeper.doctor.examination.examine_owners", fail)
+    findings = found(sound)
+    assert levels(sound) == {"Files": "problem"}
+    assert "/somewhere" in findings["Files"].message
+    assert {"Directory", "Lock", "Document", "State", "Leftovers", "Conditions", "Events"} <= set(findings)
 
 
 def test_a_dead_grant_and_a_clock_that_is_off(store: TokenStore, provider: Provider, sound: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from keeper_parts import edit_state, ending, expired, make_old, push, renewed, s
 from keeper_provider import Provider
 
 from token_keeper import TokenStore, fingerprint
+from token_keeper.clock import LATEST, Instant, Span
 from token_keeper.errors import ProviderUnavailable, ReauthRequired, StorageError
 
 
@@ -144,3 +147,79 @@ def test_a_snapshot_is_not_parsed_again_while_nothing_changed(
     monkeypatch.setattr(type(store._volume), "read", fail)
     assert store.snapshot() == first
     assert store.access_token() == first.document.token
+
+
+@pytest.mark.parametrize("offset", [86_400.0, -86_400.0])
+def test_a_stepped_wall_clock_does_not_change_what_is_left(
+    store: TokenStore, provider: Provider, path: Path, monkeypatch: pytest.MonkeyPatch, offset: float
+) -> None:
+    store.replace(provider.grant())
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + offset)
+    status = store.status()
+    assert 3590 < status.document["expires_in"] <= 3600
+    assert status.healthy
+    assert condition(store, "Ready")["status"] == "True"
+    write_in_place(path, renewed(provider.grant(), "theirs", seconds=1000))
+    assert 990 < store.status().document["expires_in"] <= 1000, "of a foreign document the wall clock is all there is"
+
+
+def test_a_dead_token_is_over_although_the_wall_clock_was_set_back(
+    store: TokenStore, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.replace(provider.grant())
+    wall, kernel = time.time, time.clock_gettime
+    monkeypatch.setattr(time, "time", lambda: wall() - 86_400)
+    monkeypatch.setattr(time, "clock_gettime", lambda which: kernel(which) + 3601)
+    assert store.status().document["expires_in"] < 0
+    assert condition(store, "Ready")["reason"] == "TokenExpired"
+
+
+@pytest.mark.parametrize("seconds", [1e300, 1e12, LATEST])
+def test_spans_that_no_calendar_has(store: TokenStore, provider: Provider, path: Path, seconds: float) -> None:
+    store.replace(provider.grant())
+    span = dataclasses.asdict(Span(Instant.now(), seconds))
+    edit_state(path, cooldown=span, token_life=span, granted_at=LATEST, publishing="testing", grant_expiry=LATEST)
+    status = store.status()
+    assert status.cooldown_until == "9999-12-31T23:59:59Z"
+    assert {deadline["at"] for deadline in status.deadlines} == {"9999-12-31T23:59:59Z"}
+    assert 0 < status.document["expires_in"] <= LATEST
+    json.dumps(status.as_dict())
+
+
+def test_an_exchange_that_is_under_way_is_said_with_its_beginning(
+    store: TokenStore, rotating: Provider, path: Path
+) -> None:
+    push(store, expired(rotating.grant()), rotation="yes")
+    looks: list[dict[str, str]] = []
+    renew = rotating.renew
+
+    def looking(form: dict[str, str]) -> tuple[int, dict[str, object]]:
+        looks.append(condition(TokenStore(path), "Refreshing"))
+        return renew(form)
+
+    rotating.renew = looking  # type: ignore[method-assign]
+    store.refresh()
+    [found] = looks
+    assert found["status"] == "True"
+    assert found["message"].endswith(f", under way since {found['last_transition_time']}")
+    assert "since" not in condition(store, "Refreshing")["message"]
+
+
+def test_the_last_event_says_who_wrote(store: TokenStore, provider: Provider, path: Path) -> None:
+    assert store.status().last_event is None
+    store.replace(provider.grant())
+    event = store.status().last_event
+    assert event is not None
+    assert set(event) == {"time", "event", "service", "container", "pid"}
+    assert (event["event"], event["service"], event["container"], event["pid"]) == (
+        "Pushed", "test", os.uname().nodename, os.getpid()
+    )  # fmt: skip
+    log = path.parent / ".token.json.events"
+    with log.open("a") as file:
+        file.write('{"event": "Odd\\u001b[2J", "pid": [1], "service": "' + "s" * 5000 + '"}\n{"half')
+    odd = store.status().last_event
+    assert odd == {"time": None, "event": None, "service": "s" * 100, "container": None, "pid": None}
+    log.unlink()
+    log.mkdir()
+    assert store.status().last_event is None
