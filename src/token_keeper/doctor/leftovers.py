@@ -85,7 +85,7 @@ def _pending(volume: Volume, names: Iterable[str]) -> Iterator[Finding]:
             "Leftovers",
             "warning",
             f"{len(half)} pending files hold no whole reply, their writer died: {_some(half)}",
-            f"no writer can use them or removes them: see Conditions for the grant, then rm them in {volume.directory}",
+            "nothing: no writer can use them, and an exchange sweeps them an hour later; Conditions tells of the grant",
         )
     if empty:
         yield Finding(

@@ -9,12 +9,13 @@ import time
 from pathlib import Path
 
 import pytest
-from keeper_parts import edit_state, ending, expired, make_old, push, renewed, state_path, tree, write_in_place
+from keeper_parts import edit_state, ending, expired, make_old, on_disk, push, renewed, state_path, tree, write_in_place
 from keeper_provider import Provider
 
 from token_keeper import TokenStore, fingerprint
 from token_keeper.clock import LATEST, Instant, Span
 from token_keeper.errors import ProviderUnavailable, ReauthRequired, StorageError
+from token_keeper.state import timestamp
 
 
 def test_a_sound_document(store: TokenStore, provider: Provider, path: Path) -> None:
@@ -175,16 +176,28 @@ def test_a_dead_token_is_over_although_the_wall_clock_was_set_back(
     assert condition(store, "Ready")["reason"] == "TokenExpired"
 
 
-@pytest.mark.parametrize("seconds", [1e300, 1e12, LATEST])
-def test_spans_that_no_calendar_has(store: TokenStore, provider: Provider, path: Path, seconds: float) -> None:
+def test_times_that_no_calendar_has(store: TokenStore, provider: Provider, path: Path) -> None:
     store.replace(provider.grant())
-    span = dataclasses.asdict(Span(Instant.now(), seconds))
+    span = dataclasses.asdict(Span(Instant.now(), 3e9))
     edit_state(path, cooldown=span, token_life=span, granted_at=LATEST, publishing="testing", grant_expiry=LATEST)
     status = store.status()
-    assert status.cooldown_until == "9999-12-31T23:59:59Z"
+    assert status.cooldown_until is not None
+    assert status.cooldown_until < timestamp(time.time() + 3700)
     assert {deadline["at"] for deadline in status.deadlines} == {"9999-12-31T23:59:59Z"}
     assert 0 < status.document["expires_in"] <= LATEST
     json.dumps(status.as_dict())
+
+
+@pytest.mark.parametrize("seconds", [1e300, 1e12, LATEST])
+def test_a_state_with_a_span_beyond_all_sense_is_none(
+    store: TokenStore, provider: Provider, path: Path, seconds: float
+) -> None:
+    store.replace(provider.grant())
+    for name in ("cooldown", "token_life"):
+        fields = json.loads(state_path(path).read_text())
+        state_path(path).write_text(json.dumps(fields | {name: dataclasses.asdict(Span(Instant.now(), seconds))}))
+        assert store.status().document["state"] == "sound"
+        assert store.access_token() == on_disk(path).token
 
 
 def test_an_exchange_that_is_under_way_is_said_with_its_beginning(
