@@ -1,11 +1,36 @@
-"""One deployment for all tests that only use it; tests that need their own make one."""
+"""One deployment for all tests that only use it; tests that need their own make one.
+
+Two run at a time where pytest is told so (``-n 2 --dist loadgroup``): one that uses the deployment, and one that has
+engines, volumes or deployments of its own.
+"""
 
 from __future__ import annotations
 
+import fcntl
 from collections.abc import Iterator
 
 import pytest
 from deployment import Deployment
+
+_SHARED = "the deployment"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say which tests have to run in one process."""
+    for item in items:
+        shares = "deployment" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group(_SHARED if shares else item.path.stem))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _images(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Have the images made before anything else, and by one process alone: they are the same for all."""
+    folder = tmp_path_factory.mktemp("images")
+    play = folder / "images.yml"
+    play.write_text("- hosts: docker_hosts\n  gather_facts: false\n  roles: [{role: images}]\n")
+    with (tmp_path_factory.getbasetemp().parent / "images.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        Deployment("tk-itest", 28080, 29400, folder).playbook(str(play), timeout=900).succeeded()
 
 
 @pytest.fixture(scope="session")
