@@ -39,3 +39,45 @@ def test_a_dollar_in_the_environment_stays_a_dollar(value: str) -> None:
         # Compose takes two for one, and one for the beginning of a variable
         assert told == value.replace("$", "$$")
         assert composed["services"][service]["environment"]["REDIS_URL"] == "redis://redis:6379/0"
+
+
+@pytest.mark.parametrize(
+    ("bind", "published", "hosts"),
+    [
+        ("127.0.0.1", "127.0.0.1", []),
+        ("192.0.2.7", "192.0.2.7", ["192.0.2.7"]),
+        ("::", "[::]", []),
+        ("2001:db8::7", "[2001:db8::7]", ["[2001:db8::7]"]),
+    ],
+)
+def test_an_address_of_ipv6_is_published_in_brackets(bind: str, published: str, hosts: list[str]) -> None:
+    services = rendered(app_stack_api_bind=bind, app_stack_keeper_bind=bind)["services"]
+    assert services["api"]["ports"] == [f"{published}:8080:8080"]
+    assert services["keeper"]["ports"] == [f"{published}:9401:9401"]
+    allowed = services["api"]["environment"]["API_ALLOWED_HOSTS"].split(",")
+    assert allowed == ["localhost", "127.0.0.1", "[::1]", "api", *hosts]
+
+
+def test_the_keeper_has_the_volume_the_provider_and_nothing_else() -> None:
+    proxies = {"HTTPS_PROXY": "http://proxy.example:3128", "SSL_CERT_FILE": "/etc/ssl/own@example.pem"}
+    services = rendered(app_stack_environment={**proxies, "LOG_LEVEL": "debug"}, app_stack_restart="always")["services"]
+    keeper, api = services["keeper"], services["api"]
+    assert keeper["image"] == "keeper:1"
+    assert keeper["command"] == ["keep"]
+    assert keeper["environment"] == {
+        **proxies,
+        "TOKEN_KEEPER_PATH": "/app/tokens/token.json",
+        "TOKEN_KEEPER_SERVICE": "keeper",
+    }
+    assert keeper["networks"] == ["egress"]
+    assert keeper["volumes"] == api["volumes"]
+    # it is hardened, restarted, limited and asked for its health as the others are
+    for name in ("init", "read_only", "user", "cap_drop", "security_opt", "pids_limit", "restart", "logging", "tmpfs"):
+        assert keeper[name] == api[name], name
+    assert {"mem_limit", "cpus", "healthcheck", "stop_grace_period"} <= keeper.keys()
+
+
+def test_without_a_keeper_nothing_else_is_another() -> None:
+    with_one, without = rendered(), rendered(app_stack_keeper=False)
+    assert with_one["services"].pop("keeper")
+    assert with_one == without
