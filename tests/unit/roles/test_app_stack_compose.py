@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -81,3 +85,27 @@ def test_without_a_keeper_nothing_else_is_another() -> None:
     with_one, without = rendered(), rendered(app_stack_keeper=False)
     assert with_one["services"].pop("keeper")
     assert with_one == without
+
+
+class Health(BaseHTTPRequestHandler):
+    """Answers as the keeper does: well on one path, and otherwise not."""
+
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path == self.server.well else 503)  # type: ignore[attr-defined]
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize(("well", "code"), [("/healthz", 0), ("/elsewhere", 1)])
+def test_the_keeper_is_healthy_when_it_says_so(well: str, code: int) -> None:
+    with HTTPServer(("127.0.0.1", 0), Health) as server:
+        server.well = well  # type: ignore[attr-defined]
+        threading.Thread(target=server.serve_forever).start()
+        kind, program, *arguments = rendered()["services"]["keeper"]["healthcheck"]["test"]
+        assert (kind, program) == ("CMD", "python")
+        here = [part.replace("9401", str(server.server_port)) for part in arguments]
+        asked = subprocess.run([sys.executable, *here], capture_output=True, text=True, check=False)
+        server.shutdown()
+    assert (asked.returncode, asked.stderr) == (code, "")
