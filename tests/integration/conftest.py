@@ -1,4 +1,4 @@
-"""One deployment for all tests that only use it; tests that need their own make one.
+"""What tests share: one deployment for all that only use it, and token volumes of their own.
 
 Two run at a time where pytest is told so (``-n 2 --dist loadgroup``): one that uses the deployment, and one that has
 engines, volumes or deployments of its own.
@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 from deployment import Deployment
+from module_tasks import TokenVolume, docker, play, token_volume
 
 _SHARED = "the deployment"
 
@@ -48,3 +49,31 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
         yield deployed
     finally:
         deployed.remove().succeeded()
+
+
+@pytest.fixture(scope="session")
+def image(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The keeper image of these sources."""
+    roles = {
+        "include_role": {"name": "images"},
+        "vars": {"images_prefix": "token-keeper-demo", "images_build": ["keeper"]},
+    }
+    played = play(tmp_path_factory.mktemp("image"), roles, {"debug": {"msg": "{{ images_keeper }}"}})
+    assert played.code == 0, played.output
+    return str(played.result["msg"])
+
+
+@pytest.fixture
+def fresh(image: str) -> Iterator[TokenVolume]:
+    """A volume that nobody has touched."""
+    with token_volume(image) as volume:
+        yield volume
+
+
+@pytest.fixture
+def volume(fresh: TokenVolume) -> TokenVolume:
+    """An initialised volume without a document."""
+    mount = f"type=volume,source={fresh.name},target=/app/tokens,volume-nocopy"
+    rights = ("--user=0:0", "--cap-drop=ALL", "--cap-add=CHOWN", "--network=none")
+    docker("run", "--rm", *rights, "--mount", mount, fresh.image, "init-volume", "--uid=999", "--gid=999")
+    return fresh
