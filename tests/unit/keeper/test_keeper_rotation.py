@@ -1,4 +1,4 @@
-"""Rotation of a grant: staged, checked, promoted, converged, retired, or gone back from; every step may be cut short."""
+"""Rotation of a grant: stage, check, promote, converge, retire, or go back; every step may be cut short."""
 
 from __future__ import annotations
 
