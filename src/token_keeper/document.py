@@ -136,6 +136,10 @@ class TokenDocument:
         """Return the document with its expiry told by the receiver's clock, ``seconds`` after ``now`` (Unix time)."""
         return dataclasses.replace(self, expiry=expiry_after(seconds, now))
 
+    def with_secret(self, client_secret: str) -> TokenDocument:
+        """Return the document with another secret of its client."""
+        return dataclasses.replace(self, client_secret=client_secret)
+
     def renewed(
         self, *, token: str | None, refresh_token: str | None, scopes: Iterable[str] | None, expiry: datetime | None
     ) -> TokenDocument:

@@ -40,7 +40,7 @@ class TokenKeeperError(Exception):
 
 
 class TokenMissing(TokenKeeperError):
-    """There is no token document, or it was cleared or revoked on purpose."""
+    """There is no token document, or it was taken away on purpose; of one that was revoked ReauthRequired tells."""
 
     exit_code = 3
 
@@ -52,7 +52,7 @@ class TokenCorrupt(TokenKeeperError):
 
 
 class ReauthRequired(TokenKeeperError):
-    """The grant is dead, or its fate is unknown: a person has to consent again."""
+    """The grant is dead, was revoked on purpose, or its fate is unknown: a person has to consent again."""
 
     exit_code = 5
 

@@ -19,11 +19,16 @@ _KEPT_LINES: Final = 500
 
 
 class Events:
-    """The log of one document."""
+    """The log of one document.
+
+    Args:
+        volume: the document's files.
+        service: who writes.
+    """
 
     def __init__(self, volume: Volume, service: str) -> None:
         self._volume = volume
-        self._service = service
+        self.service = service
 
     def record(self, directory: int, what: str, **facts: Any) -> None:
         """Append an event; the caller holds the lock.
@@ -33,7 +38,7 @@ class Events:
         line = {
             "time": timestamp(time.time()),
             "event": what,
-            "service": self._service,
+            "service": self.service,
             "container": socket.gethostname(),
             "pid": os.getpid(),
             **facts,

@@ -42,7 +42,7 @@ _TRANSIENT: Final = {"server_error", "temporarily_unavailable", "internal_failur
 _TURNED_AWAY: Final = {408, 429, 503}
 """Statuses of a server that has not taken the request on (RFC 9110 sections 15.5.9 and 15.6.4, RFC 6585 section 4)."""
 _BUSY: Final = {"temporarily_unavailable", "slow_down", "rate_limit_exceeded"}
-_SECRETS: Final = {"refresh_token", "client_secret", "code", "code_verifier", "token"}
+_SECRETS: Final = {"access_token", "refresh_token", "client_secret", "code", "code_verifier", "token"}
 _PART: Final = 8
 _MAX_QUOTED: Final = 4096
 _WORD: Final = re.compile(r"[a-z]+(_[a-z]+){0,5}")
@@ -162,6 +162,62 @@ def revoke_token(
     )
 
 
+def present_token(url: str, token: str, *, as_form: bool = False, deadline: float = DEADLINE) -> None:
+    """Show an access token to a server that has to know it. Nothing is spent by it.
+
+    Args:
+        url: what only a good token can GET, such as the calendar API or the provider's userinfo.
+        token: the access token; it travels in the Authorization header (RFC 6750 section 2.1), never in the address.
+        as_form: POST it as the form field ``access_token`` instead, as Google's tokeninfo takes it.
+        deadline: seconds for everything.
+
+    Raises:
+        ReauthRequired: 401, or a form's answer that it is no good token.
+        PolicyDenied: 403.
+        ProviderUnavailable: any other answer than 2xx, or none.
+    """
+    prepare()
+    form = {"access_token": token}
+    bearer = None if as_form else token
+
+    def ask(_: threading.Event) -> tuple[int, Mapping[str, str], bytes]:
+        with _connection() as responses:
+            return _send(url, form if as_form else None, deadline, responses, bearer=bearer)
+
+    status, headers, body = _within(deadline, url, ask)
+    if 200 <= status < 300:
+        return
+    said = f"{where(url)} answered {status} to the access token"
+    what = _told(_decode(body)) or _redacted(_header(headers, "www-authenticate") or "", form)
+    if what and what.isprintable():
+        said += f": {_without_parts(_redacted(what, form), token)[:200]}"
+    unknown = as_form and status == 400 and _error_code(_decode(body)) in {"invalid_token", "invalid_grant"}
+    if status == 401 or unknown:
+        raise ReauthRequired(said, reason="TokenRefused", remedy="the provider does not know this token: consent anew")
+    if status == 403:
+        raise PolicyDenied(
+            said,
+            reason="TokenForbidden",
+            remedy="look whether the API is switched on and the scopes are the right ones",
+        )
+    raise ProviderUnavailable(
+        said,
+        reason=f"Status{status}",
+        remedy="look whether the address is one that takes the token; then try again",
+        retry_after=_retry_after(headers),
+    )
+
+
+def _told(fields: Any) -> str:
+    """Return what a resource server says is wrong: RFC 6749's fields, or the error object of Google's APIs."""
+    error = fields.get("error") if isinstance(fields, dict) else None
+    if isinstance(error, dict):
+        parts = [error.get("status"), error.get("message")]
+    else:
+        parts = [error, fields.get("error_description") if isinstance(fields, dict) else None]
+    return ": ".join(part for part in parts if isinstance(part, str) and part)
+
+
 def prepare() -> None:
     """Import what a request needs. It takes 0.4 s, which a process that only reads need not pay."""
     importlib.import_module("google.auth.transport.requests")
@@ -245,6 +301,17 @@ def _connection() -> Iterator[list[requests.Response]]:
 def _post(
     url: str, form: Mapping[str, str], deadline: float, responses: list[requests.Response]
 ) -> tuple[int, Mapping[str, str], bytes]:
+    return _send(url, form, deadline, responses)
+
+
+def _send(
+    url: str,
+    form: Mapping[str, str] | None,
+    deadline: float,
+    responses: list[requests.Response],
+    *,
+    bearer: str | None = None,
+) -> tuple[int, Mapping[str, str], bytes]:
     import google.auth.transport.requests  # noqa: PLC0415
     import requests  # noqa: PLC0415
 
@@ -252,13 +319,18 @@ def _post(
         # Else requests looks for a password in ~/.netrc; proxies and certificates still come from the environment.
         session.auth = lambda request: request
         session.hooks["response"].append(lambda response, *_, **__: responses.append(response))
+        headers = {"Accept": "application/json"}
+        if form is not None:
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+        if bearer is not None:
+            headers["Authorization"] = f"Bearer {bearer}"
         transport = google.auth.transport.requests.Request(session)
         try:
             transport(
                 url,
-                method="POST",
-                body=urllib.parse.urlencode(form).encode(),
-                headers={"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"},
+                method="GET" if form is None else "POST",
+                body=None if form is None else urllib.parse.urlencode(form).encode(),
+                headers=headers,
                 # nobody waits that long, but a reply that is late is still worth having
                 timeout=(deadline, _LATEST * deadline),
                 # a redirect would carry the refresh token to an address nobody vouched for

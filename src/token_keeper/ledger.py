@@ -24,8 +24,9 @@ from token_keeper.fingerprint import fingerprint
 from token_keeper.history import Entry, History
 from token_keeper.provider import rotation_of
 from token_keeper.reading import Timing
+from token_keeper.rotation_record import GONE_LIVE
 from token_keeper.state import MAX_BYTES as STATE_MAX_BYTES
-from token_keeper.state import Identity, State
+from token_keeper.state import REVOKED, Identity, State
 from token_keeper.volume import SETTLE, Volume
 
 _EVENTS_ASKED: Final = 100
@@ -98,6 +99,7 @@ class Ledger:
         journal_ends: bool = True,
         life: Span | None = None,
         grant: str | None = None,
+        named: str | None = None,
         grant_expiry: float | None = None,
     ) -> None:
         """Make a document the current one: history first, then the document, then the state.
@@ -110,6 +112,7 @@ class Ledger:
             journal_ends: whether it also settles what came of an exchange whose reply was lost.
             life: its access token's life, where this process has seen it begin.
             grant: name of the earlier grant that is gone back to.
+            named: the name that the new grant was given beforehand.
             grant_expiry: when its grant ends, where the provider has said so with this document.
         """
         state = self.state
@@ -121,7 +124,8 @@ class Ledger:
             if earlier is not None:
                 state.granted_at, state.grant_expiry = earlier.granted_at, earlier.grant_expiry
         elif state.grant is None or new_grant:
-            state.grant, state.granted_at = secrets.token_hex(8), time.time()
+            self._doubt_what_was_sent(new_grant=new_grant)
+            state.grant, state.granted_at = named or secrets.token_hex(8), time.time()
             if life is None:  # what is known of another grant's life says nothing of this one's
                 state.renewed_at = state.grant_expiry = state.lifetime = None
         state.grant_expiry = grant_expiry or state.grant_expiry
@@ -203,13 +207,14 @@ class Ledger:
         if not self._is_overtaken(reply, pending):
             grant = self.state.journal.grant if self.state.journal is not None else None
             event = "RolledBack" if grant is not None else event
+            event = self._note_rotation(reply, grant) or event
             self.accept(reply, event=event, pending=pending, life=life, grant=grant, grant_expiry=grant_expiry)
             return reply
         theirs, state = self.document, self.state
         if theirs is None or theirs.refresh_token != reply.refresh_token:
             journal = state.journal
             grant = journal.grant if journal is not None and journal.grant is not None else state.grant
-            if grant is not None and state.tombstone != "Revoked":
+            if grant is not None and state.tombstone != REVOKED:
                 self.history.record(self.directory, Entry(grant, self.next_generation(), reply))
             if theirs is not None and state.tombstone is None:
                 state.grant = None
@@ -218,6 +223,30 @@ class Ledger:
         self.volume.remove(self.directory, pending)
         self._take_over()
         return self.document
+
+    def _note_rotation(self, reply: TokenDocument, grant: str | None) -> str | None:
+        """Note in the record of rotations that a reply goes back to the earlier grant, or brings another client.
+
+        Returns:
+            What to call it in the event log, where it is worth a word of its own.
+        """
+        state, record = self.state, self.state.rotation_record
+        live = record is not None and record.phase in GONE_LIVE
+        if grant is not None:
+            if record is not None and live and record.grant_before == grant:
+                state.rotation_record = record.at("rolled_back")
+            return None
+        begun, journal = state.rotation_begun, state.journal
+        if begun is None or journal is None or begun.id != journal.id:
+            return None
+        state.rotation_begun = None
+        if reply.client_fingerprint != begun.client_after:
+            return None
+        if record is not None and live and record.client_change == (begun.client_after, begun.client_before):
+            state.rotation_record = record.at("rolled_back")
+            return "ClientRolledBack"
+        state.rotation_record = dataclasses.replace(begun, phase="promoted", generation=self.next_generation())
+        return "ClientChanged"
 
     def sweep(self) -> None:
         """Remove what writers that died have left behind, as far as nothing is lost with it."""
@@ -262,7 +291,10 @@ class Ledger:
         if self.state.journal is not None:
             # a way back that was begun before leads nowhere any more
             self.state.journal = dataclasses.replace(self.state.journal, grant=None)
-        self.state.set_condition("Ready", "False", reason, "the document was taken away on purpose", time.time())
+        now = time.time()
+        self.state.set_condition("Ready", "False", reason, "the document was taken away on purpose", now)
+        if reason == REVOKED:
+            self.state.set_condition("ReauthRequired", "True", reason, "the grant was revoked on purpose", now)
         self.save()
         self.volume.remove(self.directory, self.volume.name)
         self.document, self.problem = None, None
@@ -369,9 +401,10 @@ class Ledger:
         ours = self._history_copy(identity)
         if ours is not None and ours.generation > state.generation:
             # our own write: it died between the rename and the state
-            state.grant = ours.grant
             state.exchanges += 1 if state.journal else 0
-            self.accept(document, event="RolledForward")
+            back_to = state.journal.grant if state.journal is not None else None
+            event = self._note_rotation(document, back_to) or "RolledForward"
+            self.accept(document, event=event, grant=ours.grant)
         elif identity.refresh_token in state.superseded:
             self._refuse("SupersededRefreshToken", identity)
         elif identity.refresh_token == current.refresh_token and _older(identity, current) and not self._is_over():
@@ -397,6 +430,7 @@ class Ledger:
 
     def _adopt(self, document: TokenDocument, theirs: Identity, ours: Identity) -> None:
         same_token = theirs.refresh_token == ours.refresh_token
+        document = self._with_our_client(document)
         if same_token and not document.scopes:
             # an app that names no scopes gets all of the grant's, and forgets to say so
             document = dataclasses.replace(document, scopes=self._scopes())
@@ -410,6 +444,31 @@ class Ledger:
         if new_grant and rotation == "unknown":
             self._doubt(self.state.grant)
         self.accept(document, event="Adopted", new_grant=new_grant, journal_ends=not same_token or renewed)
+
+    def _with_our_client(self, document: TokenDocument) -> TokenDocument:
+        """Return a foreign writer's document with the client's new secret in place of the one that was replaced."""
+        record, current = self.state.rotation_record, self.state.identity
+        if record is None or record.mode != "client" or record.phase not in GONE_LIVE or current is None:
+            return document
+        if document.client_fingerprint != record.client_before:
+            return document
+        for entry in self.history.entries():
+            ours = entry.document
+            if ours.fingerprint == current.document and ours.client_id == document.client_id:
+                self.events.record(
+                    self.directory, "OldClientWritten", generation=self.state.generation, client=record.client_before
+                )
+                return document.with_secret(ours.client_secret)
+        return document
+
+    def _doubt_what_was_sent(self, *, new_grant: bool) -> None:
+        """A new grant comes while nobody knows what came of an exchange: no way back may send its token again."""
+        journal, document = self.state.journal, self.document
+        if not new_grant or journal is None or (document is not None and rotation_of(self.state, document) == "no"):
+            return
+        for entry in self.history.entries():
+            if fingerprint(entry.document.refresh_token) == journal.refresh_token and not entry.maybe_spent:
+                self._record(dataclasses.replace(entry, maybe_spent=True), must=True)
 
     def _doubt(self, grant: str | None) -> None:
         """Note that the refresh token of a grant may have been spent by the program that wrote another one."""

@@ -9,9 +9,10 @@ from typing import Final, NamedTuple
 
 from token_keeper.clock import Span, uptime
 from token_keeper.document import TokenDocument
-from token_keeper.errors import StorageError, TokenCorrupt, TokenKeeperError, TokenMissing
+from token_keeper.errors import ReauthRequired, StorageError, TokenCorrupt, TokenKeeperError, TokenMissing
+from token_keeper.fingerprint import fingerprint
 from token_keeper.state import MAX_BYTES as STATE_MAX_BYTES
-from token_keeper.state import Glimpse, State
+from token_keeper.state import REVOKED, Glimpse, State
 from token_keeper.volume import FileIdentity, Volume
 
 REFRESH_WINDOW: Final = 225.0
@@ -125,6 +126,7 @@ class Reader:
 
         Raises:
             TokenMissing, TokenCorrupt, StorageError: it can't be had.
+            ReauthRequired: it was revoked.
         """
         latest = self.latest
         if latest is not None and latest.settled:
@@ -235,6 +237,18 @@ class Reader:
             return state is not None and state.tombstone is not None
         return False
 
+    def taken_away(self, document: TokenDocument) -> TokenKeeperError | None:
+        """Return the error to raise where a document was taken away on purpose and somebody has written it back.
+
+        One with another refresh token is not meant: it is what comes after, and its writer is about to note it.
+        """
+        with contextlib.suppress(StorageError):
+            state = self.state()
+            identity = state.identity if state is not None and state.tombstone is not None else None
+            if identity is not None and identity.refresh_token == fingerprint(document.refresh_token):
+                return missing(self._volume, state)
+        return None
+
     def _spread(self) -> float:
         """Return this process's own place; children that were forked from one reader have different ones."""
         return (self._seed + os.getpid() * 0.618034) % 1.0
@@ -259,6 +273,12 @@ def missing(volume: Volume, state: State | None) -> TokenKeeperError:
             f"the directory {volume.directory} does not exist", reason="NoVolume", remedy="mount the token volume there"
         )
     reason = state.tombstone if state is not None and state.tombstone else "NoDocument"
+    if reason == REVOKED:
+        return ReauthRequired(
+            f"the grant in {volume.path} was revoked on purpose, and its document was taken away",
+            reason=reason,
+            remedy="consent again: run site.yml, or push a document with another grant",
+        )
     return TokenMissing(
         f"there is no token in {volume.path}" + ("" if reason == "NoDocument" else f": it was {reason.lower()}"),
         reason=reason,

@@ -30,6 +30,7 @@ from token_keeper.exchange import TokenReply, prepare, request_token
 from token_keeper.history import Entry
 from token_keeper.ledger import Ledger, UnsavedReply
 from token_keeper.provider import rotation_of
+from token_keeper.rotation_record import RotationRecord
 from token_keeper.state import Identity, Journal
 from token_keeper.volume import Volume
 
@@ -43,14 +44,33 @@ _SAVE_ATTEMPTS: Final = 20
 _SAVE_PAUSE: Final = 0.25
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class ClientChange:
+    """Another secret of the document's client, which the provider is to accept.
+
+    Attributes:
+        secret: the client's other secret.
+        record: the rotation that is noted when it does.
+    """
+
+    secret: str = dataclasses.field(repr=False)
+    record: RotationRecord
+
+
 def exchange(
-    ledger: Ledger, *, force: bool = False, deadline: float = DEADLINE, earlier: Entry | None = None
+    ledger: Ledger,
+    *,
+    force: bool = False,
+    deadline: float = DEADLINE,
+    earlier: Entry | None = None,
+    change: ClientChange | None = None,
 ) -> TokenDocument:
     """Renew the ledger's document at the provider, once.
 
     Args:
         ledger: holds the document and the lock.
         earlier: an earlier grant that is renewed instead, and put in the document's place if that succeeds.
+        change: another secret of the client. Where the provider refuses it, everything stays as it is.
         force: ask the provider although a back-off runs or the grant was declared dead.
         deadline: seconds for the exchange.
 
@@ -66,10 +86,14 @@ def exchange(
     document = earlier.document if earlier is not None else ledger.document
     if document is None:
         raise TokenKeeperError("an exchange needs a document")
+    if change is not None:
+        # what it is renewed to has the new secret from the first: whoever installs the reply installs it too
+        document = document.with_secret(change.secret)
     if earlier is None:
         may_ask(ledger, document, force=force)
     prepare()  # before the journal says that it has begun
-    reply = _Reply(ledger, document, _begin(ledger, document, earlier))
+    journal = ledger.state.journal
+    reply = _Reply(ledger, document, _begin(ledger, document, earlier, change))
     form = {
         "grant_type": "refresh_token",
         "refresh_token": document.refresh_token,
@@ -82,11 +106,20 @@ def exchange(
         if earlier is not None:
             _forgotten(ledger, earlier, reply.pending)
             raise
+        if change is not None:
+            _put_off(ledger, journal, refusal, reply.pending)
+            raise
         return _refused(ledger, document, refusal, reply.pending)
     except (ClientRejected, PolicyDenied) as refusal:
+        if change is not None:
+            _put_off(ledger, journal, refusal, reply.pending)
+            raise
         _failed(ledger, refusal, reply.pending, outcome_known=True)
         raise
     except ProviderUnavailable as failure:
+        if change is not None and failure.outcome_known:
+            _put_off(ledger, journal, failure, reply.pending)
+            raise
         _failed(ledger, failure, reply.pending, outcome_known=failure.outcome_known)
         raise
     except StorageError as fault:
@@ -265,7 +298,7 @@ def _within_grace(ledger: Ledger, journal: Journal) -> bool:
     return not journal.replayed and 0 <= journal.started.age() < ledger.state.reuse_grace
 
 
-def _begin(ledger: Ledger, document: TokenDocument, earlier: Entry | None) -> str:
+def _begin(ledger: Ledger, document: TokenDocument, earlier: Entry | None, change: ClientChange | None) -> str:
     """Reserve space for the reply and journal the intent; return the pending file's name."""
     state = ledger.state
     before = state.journal
@@ -285,12 +318,13 @@ def _begin(ledger: Ledger, document: TokenDocument, earlier: Entry | None) -> st
         replayed=before is not None and before.refresh_token == identity.refresh_token,
         grant=earlier.grant if earlier is not None else None,
     )
+    state.rotation_begun = dataclasses.replace(change.record, id=identifier) if change is not None else None
     state.set_condition("Refreshing", "True", "ExchangeStarted", f"exchange {identifier}", now)
     try:
         ledger.save()
     except StorageError as error:
         # If only the flush failed it stands there, and the next writer would take it for sent: it is taken back.
-        state.journal = before
+        state.journal, state.rotation_begun = before, None
         state.set_condition("Refreshing", "False", error.reason, error.message, now)
         for take_back in (ledger.save, lambda: ledger.volume.remove(ledger.directory, name)):
             with contextlib.suppress(StorageError):
@@ -344,6 +378,17 @@ def _forgotten(ledger: Ledger, earlier: Entry, pending: str) -> None:
     ledger.save()
     ledger.volume.remove(ledger.directory, pending)
     ledger.events.record(ledger.directory, "EarlierGrantDead", grant=earlier.grant)
+
+
+def _put_off(ledger: Ledger, journal: Journal | None, error: TokenKeeperError, pending: str) -> None:
+    """Another secret is not accepted, or not now: the one that is used has nothing to do with it."""
+    state = ledger.state
+    state.journal, state.rotation_begun = journal, None
+    state.set_condition("Refreshing", "False", "Idle", "no exchange is under way", time.time())
+    with contextlib.suppress(StorageError):  # the provider's error is the one to tell
+        ledger.save()
+        ledger.volume.remove(ledger.directory, pending)
+    ledger.events.record(ledger.directory, "ClientRefused", generation=state.generation, reason=error.reason)
 
 
 def _failed(ledger: Ledger, error: TokenKeeperError, pending: str, *, outcome_known: bool) -> None:

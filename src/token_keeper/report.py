@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from token_keeper.address import where
 from token_keeper.document import TokenDocument
 from token_keeper.fingerprint import fingerprint
+from token_keeper.rotation_record import RotationRecord
 from token_keeper.state import timestamp
 
 
@@ -29,6 +30,11 @@ def describe(document: TokenDocument) -> dict[str, Any]:
         "expiry": timestamp(document.expiry.timestamp()) if document.expiry else None,
         "expires_in": None if left == float("-inf") else int(left),
     }
+
+
+def describe_rotation(record: RotationRecord) -> dict[str, Any]:
+    """Return a rotation's record as a JSON object."""
+    return {**record.as_dict(), "started": timestamp(record.started)}
 
 
 def describe_file(data: bytes, status: os.stat_result) -> dict[str, Any]:
@@ -88,6 +94,31 @@ class PolicyOutcome(NamedTuple):
     def as_dict(self) -> dict[str, Any]:
         """Return the outcome as the command line's JSON."""
         return self._asdict()
+
+
+class RevokeOutcome(NamedTuple):
+    """What a revocation came to.
+
+    Attributes:
+        changed: whether a document was taken away.
+        at_provider: whether this call has ended the grant at the provider too.
+        generation: the generation that was current.
+        before: facts of the document that was there, ``None`` where it had been revoked before.
+    """
+
+    changed: bool
+    at_provider: bool
+    generation: int
+    before: dict[str, Any] | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the outcome as the command line's JSON."""
+        answer = self._asdict()
+        if self.changed and not self.at_provider:
+            answer["warning"] = (
+                "nobody has told the provider: its grant lives on there until it is withdrawn in the account's settings"
+            )
+        return answer
 
 
 class ClearOutcome(NamedTuple):

@@ -15,11 +15,15 @@ from token_keeper.clock import EARLIEST, LATEST, Instant, Span
 from token_keeper.document import TokenDocument
 from token_keeper.errors import TokenKeeperError
 from token_keeper.fingerprint import fingerprint
+from token_keeper.rotation_record import RotationRecord
 
 VERSION: Final = 1
 MAX_BYTES: Final = 262_144
 _REMEMBERED: Final = 500
 """How many superseded refresh tokens are remembered: at one rotation an hour, three weeks."""
+
+REVOKED: Final = "Revoked"
+"""The tombstone of a grant that was revoked: consumers say ReauthRequired, of any other one TokenMissing."""
 
 LONGEST_COOLDOWN: Final = 3600.0
 """Seconds: whatever a provider asks for, once an hour it is asked."""
@@ -169,6 +173,9 @@ class State:
         publishing: whether the app's consent screen is published, as declared.
         grant_expiry: when a time-limited grant ends, where the provider said so.
         clock_skew: the provider's clock less ours at the last exchange, in seconds; reported, not applied.
+        rotation_record: the last rotation of grant or client that has gone live.
+        rotation_begun: a change of the client whose exchange has begun: it bears the journal's id, and goes live with
+            the reply, which carries the new secret. Not in the journal, which older releases must be able to read.
         unknown: what a newer release has noted; kept, because containers of a host are not upgraded all at once.
     """
 
@@ -194,6 +201,8 @@ class State:
     publishing: Publishing = "unknown"
     grant_expiry: float | None = None
     clock_skew: float | None = None
+    rotation_record: RotationRecord | None = None
+    rotation_begun: RotationRecord | None = None
     unknown: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @classmethod
@@ -207,6 +216,8 @@ class State:
             fields["journal"] = _journal(fields["journal"]) if fields["journal"] else None
             for name in ("cooldown", "token_life"):
                 fields[name] = Span.parse(fields[name]) if fields.get(name) else None
+            for name in ("rotation_record", "rotation_begun"):
+                fields[name] = RotationRecord.parse(fields[name]) if fields.get(name) else None
             fields["conditions"] = {name: Condition(**value) for name, value in fields["conditions"].items()}
             unknown = {name: fields.pop(name) for name in set(fields) - _KNOWN}
             state = cls(**fields, unknown=unknown)
@@ -301,7 +312,7 @@ _FIELDS: Final = tuple(field.name for field in dataclasses.fields(State) if fiel
 _KNOWN: Final = frozenset(_FIELDS)
 
 
-def _fields_of(part: Identity | Journal | Condition | Span | Instant) -> dict[str, Any]:
+def _fields_of(part: Identity | Journal | Condition | Span | Instant | RotationRecord) -> dict[str, Any]:
     return {field.name: getattr(part, field.name) for field in dataclasses.fields(part)}
 
 

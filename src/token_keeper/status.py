@@ -17,7 +17,9 @@ from token_keeper.errors import StorageError, TokenCorrupt
 from token_keeper.events import Events
 from token_keeper.filesystem import filesystem_of
 from token_keeper.fingerprint import fingerprint
+from token_keeper.history import History
 from token_keeper.reading import Timing
+from token_keeper.staging import Staged
 from token_keeper.state import MAX_BYTES as STATE_MAX_BYTES
 from token_keeper.state import State, timestamp
 from token_keeper.volume import Volume
@@ -41,6 +43,11 @@ class Status(NamedTuple):
         last_event: what the event log says last: ``time``, ``event``, ``service``, ``container`` and ``pid``; ``None``
             where it says nothing.
         healthy: whether consumers can work: a sound document whose token is valid, or renewed by the next who asks.
+        staged: a document that waits for its promotion (:class:`token_keeper.staging.Staged`); ``state`` is then
+            ``sound``, else ``corrupt``.
+        rotation_record: the last rotation of grant or client (:mod:`token_keeper.rotation_record`).
+        lineage: by which two hosts are compared: ``superseded``, fingerprints of refresh tokens that must not come
+            back, oldest first; ``grants``, those of the history with the fingerprints of refresh token and client.
     """
 
     path: str
@@ -59,6 +66,9 @@ class Status(NamedTuple):
     deadlines: list[dict[str, Any]]
     last_event: dict[str, Any] | None
     healthy: bool
+    staged: dict[str, Any] | None = None
+    rotation_record: dict[str, Any] | None = None
+    lineage: dict[str, Any] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the status as the command line's JSON."""
@@ -115,6 +125,7 @@ def look(volume: Volume, *, patient: bool = False) -> Status:
     refreshing = conditions.get("Refreshing", {})
     if refreshing.get("status") == "True":
         refreshing["message"] += f", under way since {refreshing['last_transition_time']}"
+    staged, record = _rotation(volume, state)
     return Status(
         path=str(volume.path),
         volume=directory,
@@ -133,7 +144,45 @@ def look(volume: Volume, *, patient: bool = False) -> Status:
         deadlines=[deadline.as_dict() for deadline in deadlines_of(state, sound)] if sound is not None else [],
         last_event=_last_event(volume),
         healthy=sound is not None and not dead and not taken_away and (usable or state.failures == 0),
+        staged=staged,
+        rotation_record=record,
+        lineage=_lineage(volume, state),
     )
+
+
+def _rotation(volume: Volume, state: State) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """Return what is staged, and the rotation that it belongs to or else the last one that went live."""
+    live = report.describe_rotation(state.rotation_record) if state.rotation_record is not None else None
+    try:
+        staged = Staged.read(volume)
+    except (TokenCorrupt, StorageError) as problem:
+        return {"state": "corrupt", "reason": problem.reason, "message": problem.message}, live
+    if staged is None:
+        return None, live
+    record = staged.record
+    if record.grant_after == state.grant:
+        # its promotion was cut short after the swap, and the next step notes it
+        return None, report.describe_rotation(record.at("promoted")) if live is None or live[
+            "id"
+        ] != record.id else live
+    return staged.describe(), report.describe_rotation(record)
+
+
+def _lineage(volume: Volume, state: State) -> dict[str, Any]:
+    grants: list[dict[str, Any]] = []
+    with contextlib.suppress(StorageError):  # told by the doctor, and no reason not to look at the rest
+        grants = [
+            {
+                "grant": entry.grant,
+                "generation": entry.generation,
+                "refresh_token_fingerprint": fingerprint(entry.document.refresh_token),
+                "client_fingerprint": entry.document.client_fingerprint,
+                "current": entry.grant == state.grant,
+                "maybe_spent": entry.maybe_spent,
+            }
+            for entry in History(volume).entries()
+        ]
+    return {"superseded": state.superseded, "grants": grants}
 
 
 def _is_taken_away(state: State, sound: TokenDocument) -> bool:

@@ -15,14 +15,23 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from token_keeper.address import DEADLINE
 from token_keeper.clock import uptime
 from token_keeper.document import TokenDocument
-from token_keeper.errors import LockTimeout, StorageError, TokenCorrupt, TokenKeeperError, TokenMissing
+from token_keeper.errors import (
+    LockTimeout,
+    ReauthRequired,
+    StorageError,
+    TokenCorrupt,
+    TokenKeeperError,
+    TokenMissing,
+)
 from token_keeper.fingerprint import fingerprint
 from token_keeper.reading import Reader, Reading
+from token_keeper.state import REVOKED
 from token_keeper.volume import Volume
 
 if TYPE_CHECKING:
     from token_keeper.credentials import StoreCredentials
-    from token_keeper.report import ClearOutcome, PolicyOutcome, RefreshOutcome, ReplaceOutcome
+    from token_keeper.report import ClearOutcome, PolicyOutcome, RefreshOutcome, ReplaceOutcome, RevokeOutcome
+    from token_keeper.rotation import Rotator
     from token_keeper.state import Publishing, Rotation, State
     from token_keeper.status import Status
     from token_keeper.writer import Writer
@@ -95,7 +104,8 @@ class TokenStore:
 
         Raises:
             TokenMissing, TokenCorrupt: there is no document to use.
-            ReauthRequired, ClientRejected, PolicyDenied: the provider won't give a token any more.
+            ReauthRequired: the grant is dead or was revoked; of a revoked one the provider is not asked.
+            ClientRejected, PolicyDenied: the provider won't give a token any more.
             ProviderUnavailable: it can't be asked now; ``retry_after`` says when.
             LockTimeout, StorageError: the volume stands in the way.
         """
@@ -124,6 +134,7 @@ class TokenStore:
 
         Raises:
             TokenMissing, TokenCorrupt, StorageError: it can't be had. Nothing is mended by reading.
+            ReauthRequired: it was revoked.
         """
         return self._reader.load().document
 
@@ -170,15 +181,19 @@ class TokenStore:
         """
         return self._writer.refresh(force=force, rejected=rejected, min_valid=min_valid, dry_run=dry_run)
 
-    def rollback(self) -> RefreshOutcome:
+    def rollback(self, grant: str | None = None) -> RefreshOutcome:
         """Go back to the newest earlier grant that the provider still accepts, by one exchange for each that is tried.
+
+        Args:
+            grant: name of the one to go back to, such as ``grant_before`` of a rotation's record; where it is the
+                current one already, nothing is done.
 
         Raises:
             Conflict: there is no earlier grant.
             ReauthRequired: all of them are dead; the document stays as it was.
             ProviderUnavailable, StorageError, LockTimeout: nothing was changed.
         """
-        return self._writer.roll_back()
+        return self._writer.roll_back(grant)
 
     # -- writing
 
@@ -251,20 +266,33 @@ class TokenStore:
         """
         return self._writer.clear(reason, dry_run=dry_run)
 
-    def revoke(self, revocation_uri: str) -> ClearOutcome:
+    def revoke(self, revocation_uri: str | None, *, dry_run: bool = False) -> RevokeOutcome:
         """Revoke the grant at the provider (RFC 7009), then take the document away and leave a tombstone.
+
+        From then on every consumer says ReauthRequired (reason ``Revoked``) without asking the provider.
+
+        Args:
+            revocation_uri: the provider's endpoint; ``None`` where it has none: the grant then lives on there.
+            dry_run: say what would happen and change nothing, here or there.
 
         Raises:
             ProviderUnavailable: the provider did not confirm it, and everything stays as it was.
             TokenMissing, TokenCorrupt: there is nothing to revoke.
         """
-        return self._writer.revoke(revocation_uri)
+        return self._writer.revoke(revocation_uri, dry_run=dry_run)
 
     def credentials(self) -> StoreCredentials:
         """Return google-auth credentials that live in this store, for ``googleapiclient.discovery.build``."""
         from token_keeper.credentials import StoreCredentials  # noqa: PLC0415 - google-auth takes 0.2 s to import
 
         return StoreCredentials(self)
+
+    @property
+    def rotation(self) -> Rotator:
+        """What replaces a grant or a client in steps: stage, check, promote, retire."""
+        from token_keeper.rotation import Rotator  # noqa: PLC0415 - see _writer
+
+        return Rotator(self._writer)
 
     # -- inside
 
@@ -321,10 +349,10 @@ class TokenStore:
     def _last_resort(self, error: TokenKeeperError, last: Reading | None) -> str:
         """Return a token that works in spite of the error, or raise it."""
         unsaved = self._writer.unsaved_token()
-        if unsaved is not None:
+        if unsaved is not None and error.reason != REVOKED:
             return unsaved
         # better the last seconds of the old one than none
-        if last is None or last.token is None or not last.is_valid() or isinstance(error, TokenMissing):
+        if last is None or last.token is None or not last.is_valid() or _is_on_purpose(error):
             raise error
         return last.token
 
@@ -333,10 +361,12 @@ class TokenStore:
         try:
             if not self._reader.load().settled:
                 fresh = self._writer.judged_token() or fresh
-        except TokenMissing:
-            raise  # it was taken away on purpose, and whoever wrote it back did not know
-        except TokenKeeperError:
-            pass
+        except TokenKeeperError as error:
+            if _is_on_purpose(error):
+                raise  # whoever wrote it back did not know
+            gone = self._reader.latest and self._reader.taken_away(self._reader.latest.document)
+            if gone:
+                raise gone from error  # the lock is busy, and it goes all the same
         with contextlib.suppress(TokenKeeperError):
             self._judge(self._reader.load())
         return fresh
@@ -358,3 +388,8 @@ class TokenStore:
         except TokenCorrupt:
             pass  # it may be mended
         return None
+
+
+def _is_on_purpose(error: TokenKeeperError) -> bool:
+    """Tell whether there is no token because somebody wants it so."""
+    return isinstance(error, TokenMissing) or (isinstance(error, ReauthRequired) and error.reason == REVOKED)

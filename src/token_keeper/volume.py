@@ -61,7 +61,14 @@ class Volume:
         self.state_name = f".{path.name}.state"
         self.events_name = f".{path.name}.events"
         self.history_name = f".{path.name}.history"
+        self.staged_name = f".{path.name}.staged"
+        self.client_name = f".{path.name}.client"
         self._pending_prefix = f".{path.name}.pending."
+
+    @property
+    def replaced_names(self) -> tuple[str, ...]:
+        """The names that :meth:`replace` gives in the volume's directory, and makes temporary files for."""
+        return (self.name, self.state_name, self.events_name, self.staged_name, self.client_name)
 
     def pending_name(self, identifier: str) -> str:
         """Return the name of the file that takes the reply of an exchange.
@@ -243,7 +250,7 @@ class Volume:
 
         Pending files are not touched: each may hold a reply that exists nowhere else.
         """
-        mine = (self.name, self.state_name, self.events_name)
+        mine = self.replaced_names
         for entry in self._names(directory):
             name, _, suffix = entry.rpartition(_TEMPORARY)
             if suffix and name in mine:

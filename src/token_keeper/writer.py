@@ -14,7 +14,7 @@ from token_keeper import report
 from token_keeper.clock import Instant
 from token_keeper.document import TokenDocument
 from token_keeper.dry_run import DryEvents, DryVolume
-from token_keeper.errors import TokenCorrupt, TokenKeeperError, TokenMissing
+from token_keeper.errors import ReauthRequired, TokenCorrupt, TokenKeeperError, TokenMissing
 from token_keeper.events import Events
 from token_keeper.exchange import revoke_token
 from token_keeper.fingerprint import fingerprint
@@ -23,9 +23,10 @@ from token_keeper.lock import DirectoryLock
 from token_keeper.reading import Reader, missing
 from token_keeper.refresh import exchange, may_ask
 from token_keeper.replacement import judge
-from token_keeper.report import ClearOutcome, PolicyOutcome, RefreshOutcome, ReplaceOutcome
+from token_keeper.report import ClearOutcome, PolicyOutcome, RefreshOutcome, ReplaceOutcome, RevokeOutcome
 from token_keeper.rollback import roll_back
-from token_keeper.state import Publishing, Rotation, State
+from token_keeper.staging import settle
+from token_keeper.state import REVOKED, Publishing, Rotation, State
 from token_keeper.volume import Volume
 
 _REFUSED_AGAIN_AFTER: Final = 30.0
@@ -131,13 +132,18 @@ class Writer:
                 after=report.describe(document),
             )
 
-    def roll_back(self) -> RefreshOutcome:
-        """Go back to the newest earlier grant that is still alive."""
+    def roll_back(self, grant: str | None) -> RefreshOutcome:
+        """Go back to the newest earlier grant that is still alive, or to the one that is named."""
         with self._ledger(self._lock_timeout) as opened:
             ledger = _replaceable(opened)
             before = report.describe(ledger.document) if ledger.document else None
-            document = roll_back(ledger, deadline=self._exchange_deadline)
+            with contextlib.suppress(TokenCorrupt):  # what is staged has no part in it
+                settle(ledger)
             state = ledger.state
+            if grant is not None and grant == state.grant and ledger.document is not None:
+                facts = report.describe(ledger.document)  # as a run that was cut short has left it
+                return RefreshOutcome(False, state.generation, state.exchanges, before, facts)
+            document = roll_back(ledger, deadline=self._exchange_deadline, grant=grant)
             return RefreshOutcome(True, state.generation, state.exchanges, before, report.describe(document))
 
     def replace(
@@ -208,24 +214,60 @@ class Writer:
                 ledger.remove_document(reason)
             return ClearOutcome(there, ledger.state.generation, before)
 
-    def revoke(self, revocation_uri: str) -> ClearOutcome:
+    def revoke(self, revocation_uri: str | None, *, dry_run: bool) -> RevokeOutcome:
         """Revoke the grant at the provider, then take the document away and leave a tombstone."""
-        with self._ledger(self._lock_timeout) as opened:
+        with self._ledger(self._lock_timeout, dry_run=dry_run) as opened:
             ledger = _held(opened)
+            at_provider = revocation_uri is not None
+            if ledger.document is None and ledger.problem is None and ledger.state.tombstone == REVOKED:
+                self._forget_grant(ledger)  # as a writer that died in the midst of it may have left to do
+                return RevokeOutcome(False, False, ledger.state.generation, None)
             document = _required(ledger)
             before = report.describe(document)
-            revoke_token(
-                revocation_uri,
-                document.refresh_token,
-                client_id=document.client_id,
-                client_secret=document.client_secret,
-                deadline=self._exchange_deadline,
-            )
+            if dry_run:
+                return RevokeOutcome(True, at_provider, ledger.state.generation, before)
+            if revocation_uri is not None:
+                revoke_token(
+                    revocation_uri,
+                    document.refresh_token,
+                    client_id=document.client_id,
+                    client_secret=document.client_secret,
+                    deadline=self._exchange_deadline,
+                )
             ledger.state.supersede(fingerprint(document.refresh_token))
-            ledger.remove_document("Revoked")
-            if ledger.state.grant is not None:
-                ledger.history.forget(ledger.directory, ledger.state.grant)
-            return ClearOutcome(True, ledger.state.generation, before)
+            ledger.remove_document(REVOKED)
+            self._forget_grant(ledger)
+            return RevokeOutcome(True, at_provider, ledger.state.generation, before)
+
+    @property
+    def service(self) -> str:
+        """Who writes."""
+        return self._service
+
+    @property
+    def exchange_deadline(self) -> float:
+        """Seconds that one request to the provider may take."""
+        return self._exchange_deadline
+
+    @property
+    def volume(self) -> Volume:
+        """The document's files."""
+        return self._volume
+
+    @contextlib.contextmanager
+    def held(self, *, dry_run: bool = False) -> Iterator[Ledger]:
+        """Hold the lock for what has a module of its own.
+
+        Raises:
+            LockTimeout, StorageError: it can't be had.
+            TokenCorrupt: what stands in the document's place is no file.
+        """
+        with self._ledger(self._lock_timeout, dry_run=dry_run) as opened:
+            yield _replaceable(opened)
+
+    def _forget_grant(self, ledger: Ledger) -> None:
+        if ledger.state.grant is not None:
+            ledger.history.forget(ledger.directory, ledger.state.grant)
 
     @contextlib.contextmanager
     def _ledger(
@@ -256,7 +298,7 @@ class Writer:
         unsaved = self._unsaved
         if unsaved is None:
             return
-        with contextlib.suppress(TokenMissing, TokenCorrupt):
+        with contextlib.suppress(TokenMissing, TokenCorrupt, ReauthRequired):
             there, held = self._reader.load().document, unsaved.document
             if there.refresh_token == held.refresh_token and there.expires_in(0.0) >= held.expires_in(0.0):
                 return  # the disk failed after it had been installed, or somebody has renewed the token since

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from token_keeper import exchange, ledger, lock, reading, refresh, rollback, volume, writer
+from token_keeper import exchange, history, ledger, lock, reading, refresh, rollback, staging, volume, writer
 from token_keeper.errors import LockTimeout, ProviderUnavailable
 
 MUTANTS: dict[str, Callable[[], None]] = {}
@@ -258,3 +258,45 @@ def late_replies_always_installed() -> None:
 def token_at_hand_forgotten() -> None:
     reading.Reading.is_usable = lambda _: False  # type: ignore[method-assign]
     reading.Reading.is_valid = lambda _: False  # type: ignore[method-assign]
+
+
+@mutant
+def staged_document_in_the_history() -> None:
+    write = staging.Staged.write
+
+    def leak(self: staging.Staged, a_volume: volume.Volume, directory: int) -> None:
+        write(self, a_volume, directory)
+        entry = history.Entry("5" * 16, self.generation + 1, self.document)
+        history.History(a_volume).record(directory, entry)
+
+    staging.Staged.write = leak  # type: ignore[method-assign, assignment]
+
+
+@mutant
+def promotion_that_was_cut_short_gone_back_to() -> None:
+    rollback.Staged = SimpleNamespace(peek=lambda _: None)  # type: ignore[assignment, attr-defined]
+
+
+@mutant
+def new_grant_without_its_name() -> None:
+    accept = ledger.Ledger.accept
+
+    def nameless(self: ledger.Ledger, *args: Any, named: str | None = None, **options: Any) -> None:
+        accept(self, *args, **options)
+
+    ledger.Ledger.accept = nameless  # type: ignore[method-assign]
+
+
+@mutant
+def open_exchange_forgotten_by_a_new_grant() -> None:
+    ledger.Ledger._doubt_what_was_sent = lambda *_, **__: None  # type: ignore[method-assign]
+
+
+@mutant
+def old_secret_adopted() -> None:
+    ledger.Ledger._with_our_client = lambda self, document: document  # type: ignore[method-assign]
+
+
+@mutant
+def revoked_document_given_away() -> None:
+    reading.Reader.taken_away = lambda self, document: None  # type: ignore[method-assign]

@@ -1,4 +1,5 @@
-"""A process is killed at each system call of a push, a refresh, a clearing and a recovery; the next one goes on.
+"""A process is killed at each system call of a push, a refresh, a clearing, a recovery, a promotion and a change of the
+client's secret; the next one goes on.
 
 Every call is a moment of its own: strace kills the process just before it is made. In CI the calls that change
 something are taken, with SOAK=1 all of them.
@@ -29,7 +30,7 @@ from soak import SHARDS, SOAK
 from traced import Point, Run, Thread, run_traced
 
 from token_keeper import TokenDocument, TokenStore, exchange
-from token_keeper.errors import TokenMissing
+from token_keeper.errors import Conflict, ReauthRequired, TokenMissing
 from token_keeper.ledger import Ledger
 
 pytestmark = pytest.mark.usefixtures("strace")
@@ -257,6 +258,105 @@ def test_a_clearing_that_is_killed_is_finished_or_never_was(
 
     died = sweep(Case(prepare, lambda path: TokenStore(path).clear(), judge), fresh_path, provider, shard=shard)
     figure(f"kill sweep, clearing: killed at {died} calls")
+
+
+@pytest.mark.parametrize("shard", range(SHARDS))
+def test_a_promotion_that_is_killed_is_finished_by_the_next(
+    fresh_path: Callable[[], Path], provider: Provider, figure: Callable[[str], None], shard: int
+) -> None:
+    staged = [provider.grant()]
+
+    def prepare(path: Path) -> TokenDocument:
+        old = provider.grant()
+        store = TokenStore(path)
+        store.replace(old)
+        staged[0] = provider.grant()
+        store.rotation.stage(staged[0])
+        return old
+
+    def judge(path: Path, old: TokenDocument, done: Run) -> None:
+        new = staged[0]
+        found = one_or_the_other(path, old, new)
+        if done.outcome == "ok":
+            assert found == new, "it was said to be done"
+        before = state_of(path).grant if found == old else None
+        store = TokenStore(path)
+        status = store.status()
+        assert status.rotation_record is not None
+        assert status.rotation_record["phase"] in ({"staged"} if found == old else {"staged", "promoted"})
+        if found == old:
+            with pytest.raises(Conflict):  # what is not promoted is no way back
+                store.rollback()
+        assert store.access_token() == found.token
+        outcome = store.rotation.promote(unchecked=True)
+        assert outcome.reason == ("Promoted" if found == old else "AlreadyPromoted")
+        assert TokenStore(path).read() == new
+        record = state_of(path).rotation_record
+        assert record is not None
+        assert (record.phase, record.grant_after) == ("promoted", state_of(path).grant)
+        assert before in {None, record.grant_before}
+        assert generation_of(path) == 2
+        assert provider.forms == []
+        store.rollback(record.grant_before)
+        assert TokenStore(path).read().refresh_token == old.refresh_token
+        no_litter(path)
+
+    died = sweep(
+        Case(prepare, lambda path: TokenStore(path).rotation.promote(unchecked=True), judge),
+        fresh_path,
+        provider,
+        shard=shard,
+    )
+    figure(f"kill sweep, promotion: killed at {died} calls")
+
+
+@pytest.mark.parametrize("shard", range(SHARDS))
+@pytest.mark.parametrize("thread", ["main", "exchange"])
+def test_a_change_of_the_secret_that_is_killed_loses_no_reply(
+    fresh_path: Callable[[], Path], rotating: Provider, figure: Callable[[str], None], thread: Thread, shard: int
+) -> None:
+    secret = "the-second-secret-of-the-client"
+    rotating.more_secrets.add(secret)
+
+    def prepare(path: Path) -> TokenDocument:
+        old = ending(rotating.grant())
+        push(TokenStore(path), old, rotation="yes")
+        assert TokenStore(path).rotation  # imported once, before anything is counted
+        return old
+
+    def judge(path: Path, old: TokenDocument, done: Run) -> None:
+        main = done.points[0].thread == "main"
+        calls = [point.name for point in done.points[:-1]]
+        kept = done.arrived and (done.points[-1].name != "futex" if main else "write" in calls)
+        found = TokenStore(path).read()
+        assert found.fingerprint == old.fingerprint or found.client_secret == secret, "it is neither"
+        asked = len(rotating.forms)
+        store = TokenStore(path, exchange_deadline=5)
+        try:
+            store.rotation.reclient(secret)
+        except ReauthRequired as error:
+            assert error.reason == "ExchangeOutcomeUnknown"
+            assert not kept, "a reply that was there is lost"
+            assert len(rotating.forms) == asked, "a refresh token that may be spent was sent"
+            assert store.access_token() == old.token
+            return
+        now = TokenStore(path).read()
+        assert (now.client_secret, now.refresh_token in rotating.live) == (secret, True)
+        assert rotating.exchanges == 1, "the reply was there, and another one was asked for"
+        record = state_of(path).rotation_record
+        assert record is not None
+        assert (record.phase, record.client_after) == ("promoted", now.client_fingerprint)
+        assert store.rotation.reclient(None).reason == "ClientRolledBack"
+        no_litter(path)
+
+    died = sweep(
+        Case(prepare, lambda path: TokenStore(path, exchange_deadline=5).rotation.reclient(secret), judge),
+        fresh_path,
+        rotating,
+        thread=thread,
+        shard=shard,
+    )
+    figure(f"kill sweep, change of the client's secret ({thread} thread): killed at {died} calls")
 
 
 def test_points_name_their_moment() -> None:

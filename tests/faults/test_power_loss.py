@@ -1,4 +1,5 @@
-"""The power fails at any moment of a push, a refresh, a clearing or a recovery, and takes what was not flushed with it.
+"""The power fails at any moment of a push, a refresh, a clearing, a promotion or a recovery, and takes with it what was
+not flushed.
 
 What the store does to the disk is recorded once; then every state that the disk may be in after a loss is made and
 opened, by a store on a machine that has just been booted.
@@ -26,7 +27,7 @@ from token_keeper import TokenDocument, TokenStore, clock, refresh
 from token_keeper.errors import TokenMissing
 
 AT_LEAST = 1000
-SCENARIOS = 10
+SCENARIOS = 11
 ANSWERED = "the provider has answered"
 TRIED: dict[str, int] = {}
 
@@ -250,6 +251,29 @@ def test_a_clearing(path: Path, loss: Loss, provider: Provider) -> None:
                 TokenStore(loss.path).access_token()
         TokenStore(loss.path).replace(old)
         assert TokenStore(loss.path).access_token() == old.token
+
+
+def test_a_promotion(path: Path, loss: Loss, provider: Provider) -> None:
+    old, new = provider.grant(), provider.grant()
+    TokenStore(path).replace(old)
+    grant = state_of(path).grant
+    TokenStore(path).rotation.stage(new)
+    with Recorder(path.parent) as recorder:
+        TokenStore(path).rotation.promote(unchecked=True)
+    for number, _ in enumerate(loss.states(recorder)):
+        whole(loss, old, new)
+        if number % 2:
+            TokenStore(loss.path).rotation.promote(unchecked=True)
+            assert TokenStore(loss.path).read() == new
+        status = TokenStore(loss.path).status()
+        found = TokenStore(loss.path).read()
+        record = status.rotation_record
+        assert record is not None
+        assert record["phase"] == ("promoted" if found == new else "staged")
+        assert record["grant_before"] == grant
+        assert (status.staged is None) is (found == new)
+        assert status.grant == record["grant_after" if found == new else "grant_before"]
+    assert provider.forms == []
 
 
 def test_a_mending_of_what_a_stock_app_has_torn(path: Path, loss: Loss, provider: Provider) -> None:

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import functools
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import click
 
-from token_keeper.cli.output import emit, fail
+from token_keeper.cli import rotation
+from token_keeper.cli.output import fail
 from token_keeper.cli.seconds import Seconds
-from token_keeper.document import MAX_BYTES, TokenDocument
+from token_keeper.cli.verb import stdin, verb
+from token_keeper.document import TokenDocument
 from token_keeper.errors import ProviderUnavailable, ReauthRequired, StorageError, TokenKeeperError
 from token_keeper.state import Publishing, Rotation
 from token_keeper.status import Status
 from token_keeper.store import DEFAULT_PATH, TokenStore
-
-Verb = TypeVar("Verb", bound=Callable[..., Any])
 
 _EXIT_CODES = """
 Exit codes: 0 done, 1 internal, 2 usage, 3 TokenMissing, 4 TokenCorrupt, 5 ReauthRequired, 6 ClientRejected,
@@ -47,52 +45,15 @@ def main(context: click.Context, path: Path, lock_timeout: float) -> None:
     context.obj = TokenStore(path, lock_timeout=lock_timeout)
 
 
-def _internal(error: Exception) -> TokenKeeperError:
-    """Return what is told of an error that nobody foresaw: its kind and place, since its text may quote anything."""
-    import traceback  # noqa: PLC0415 - seldom needed, and every health check waits for the imports above
-
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    return TokenKeeperError(
-        f"{type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}",
-        reason="Internal",
-        remedy="this is a fault of Token Keeper: report it with this line",
-    )
-
-
-def _stdin() -> bytes:
-    # a process may be started with its standard input closed
-    return sys.stdin.buffer.read(MAX_BYTES + 1) if sys.stdin is not None else b""
-
-
-def _verb(function: Verb) -> Verb:
-    """Give a verb its ``--json`` option, its output, and its errors."""
-
-    @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, errors too.")
-    @click.pass_obj
-    @functools.wraps(function)
-    def run(store: TokenStore, /, *args: Any, as_json: bool, **options: Any) -> None:
-        try:
-            result = function(store, *args, **options)
-        except TokenKeeperError as error:
-            fail(error, as_json=as_json)
-        except click.ClickException:
-            raise
-        except Exception as error:
-            fail(_internal(error), as_json=as_json)
-        emit(result, as_json=as_json)
-
-    return cast(Verb, run)
-
-
 @main.command()
-@_verb
+@verb
 def status(store: TokenStore) -> dict[str, Any]:
     """Look at the volume: document, generation, conditions. Changes nothing; exits 0 whenever it could look."""
     return store.status().as_dict()
 
 
 @main.command()
-@_verb
+@verb
 def show(store: TokenStore) -> dict[str, Any]:
     """Show the document: fingerprints, expiry, scopes; never a secret."""
     store.read()
@@ -114,7 +75,7 @@ def show(store: TokenStore) -> dict[str, Any]:
     help="Is the app's consent screen published?",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would happen and change nothing.")
-@_verb
+@verb
 def push(
     store: TokenStore,
     *,
@@ -127,7 +88,7 @@ def push(
     dry_run: bool,
 ) -> dict[str, Any]:
     """Put the document on stdin into the volume, unless what is there is newer."""
-    document = TokenDocument.parse(_stdin(), "the document on stdin")
+    document = TokenDocument.parse(stdin(), "the document on stdin")
     return store.replace(
         document,
         expect=expect,
@@ -151,7 +112,7 @@ def push(
     help="Is the app's consent screen published?",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would happen and change nothing.")
-@_verb
+@verb
 def policy(
     store: TokenStore, *, rotation: str | None, reuse_grace: float | None, publishing: str | None, dry_run: bool
 ) -> dict[str, Any]:
@@ -168,17 +129,18 @@ def policy(
 @click.option("--force", is_flag=True, help="Renew a token that is still fresh, and do not wait for a back-off.")
 @click.option("--min-valid", type=Seconds(0), help="Renew it if it has fewer seconds left than that.")
 @click.option("--dry-run", is_flag=True, help="Say whether the provider would be asked, and do not ask it.")
-@_verb
+@verb
 def refresh(store: TokenStore, *, force: bool, min_valid: float | None, dry_run: bool) -> dict[str, Any]:
     """Renew the access token at the provider, under the volume's lock."""
     return store.refresh(force=force, min_valid=min_valid, dry_run=dry_run).as_dict()
 
 
 @main.command()
-@_verb
-def rollback(store: TokenStore) -> dict[str, Any]:
+@click.option("--grant", help="Go back to this one and no other; nothing is done where it is current already.")
+@verb
+def rollback(store: TokenStore, grant: str | None) -> dict[str, Any]:
     """Go back to the newest earlier grant that the provider still accepts."""
-    return store.rollback().as_dict()
+    return store.rollback(grant).as_dict()
 
 
 @main.command()
@@ -189,7 +151,7 @@ def rollback(store: TokenStore) -> dict[str, Any]:
     show_default=True,
     help="Seconds that the access token has to live on.",
 )
-@_verb
+@verb
 def verify(store: TokenStore, min_valid: float) -> dict[str, Any]:
     """Check that consumers can work: sound document, living grant, valid access token, writable volume.
 
@@ -239,7 +201,7 @@ def _seconds_left(found: Status) -> float:
 @main.command()
 @click.option("--reason", default="Cleared", show_default=True, help="A CamelCase word, kept in the tombstone.")
 @click.option("--dry-run", is_flag=True, help="Say what would happen and change nothing.")
-@_verb
+@verb
 def clear(store: TokenStore, reason: str, dry_run: bool) -> dict[str, Any]:
     """Take the document away on purpose; a tombstone stays, and the history for a way back."""
     if not (reason.isascii() and reason.isalnum() and len(reason) <= 60):
@@ -280,7 +242,7 @@ def keep(store: TokenStore, listen: str) -> None:
 @click.option("--mode", default="0700", show_default=True, help="Mode of the directory, octal.")
 @click.option("--force", is_flag=True, help="Take over a volume that holds other things than token documents.")
 @click.option("--dry-run", is_flag=True, help="Say what would happen and change nothing.")
-@_verb
+@verb
 def init_volume(store: TokenStore, *, uid: int, gid: int, mode: str, force: bool, dry_run: bool) -> dict[str, Any]:
     """Give the volume its first owner and mode (as root with CAP_CHOWN)."""
     try:
@@ -294,3 +256,7 @@ def init_volume(store: TokenStore, *, uid: int, gid: int, mode: str, force: bool
     return initialise(
         store.path.parent, name=store.path.name, uid=uid, gid=gid, mode=bits, force=force, dry_run=dry_run
     ).as_dict()
+
+
+for step in rotation.VERBS:
+    main.add_command(step)

@@ -32,6 +32,12 @@ def fail(error: TokenKeeperError, *, as_json: bool) -> NoReturn:
     raise SystemExit(error.exit_code)
 
 
+def _grant(grant: dict[str, Any]) -> str:
+    current = ", current" if grant["current"] else ", maybe spent" if grant["maybe_spent"] else ""
+    token = grant["refresh_token_fingerprint"]
+    return f"{grant['grant']} generation {grant['generation']}, refresh token {token}{current}"
+
+
 def _rows(value: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     rows: list[tuple[str, str]] = []
     for name, item in value.items():
@@ -40,6 +46,9 @@ def _rows(value: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
             rows += [(c["type"], f"{c['status']} ({c['reason']}) {c['message']}") for c in item]
         elif name == "deadlines":
             rows += [("deadline", f"{d['at']} {d['reason']}, {d['days_left']} days left: {d['remedy']}") for d in item]
+        elif name == "lineage" and item:
+            rows.append(("superseded", f"{len(item['superseded'])} refresh tokens"))
+            rows += [("grant in history", _grant(grant)) for grant in item["grants"]]
         elif isinstance(item, dict):
             rows += _rows(item, f"{name} ")
         elif isinstance(item, list):

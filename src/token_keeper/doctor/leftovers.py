@@ -9,14 +9,18 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from token_keeper.doctor.finding import Finding
+from token_keeper.doctor.finding import Finding, Level
 from token_keeper.document import TokenDocument
 from token_keeper.errors import StorageError, TokenCorrupt
+from token_keeper.staging import Staged
 from token_keeper.volume import Volume
 
 _STALE: Final = 3600.0
 _WRITTEN: Final = 60.0
 """Seconds after which nobody is writing a file any more: it has come to its end, or never will."""
+
+_FORGOTTEN: Final = 86_400.0
+"""Seconds after which a staged document is one that nobody will promote any more."""
 
 _FOREIGN: Final = r"\.?{name}(\.(tmp|temp|bak|old|orig|new|part|swp)[^/]*|~)"
 _SHOWN: Final = 3
@@ -25,13 +29,13 @@ _SHOWN: Final = 3
 def examine_leftovers(volume: Volume) -> list[Finding]:
     """Judge temporary files, the kit's own and those of others, and the files of exchanges."""
     names = sorted(path.name for path in volume.directory.iterdir())
-    found = [*_temporary(volume, names), *_foreign(volume, names), *_pending(volume, names)]
+    found = [*_temporary(volume, names), *_foreign(volume, names), *_pending(volume, names), *_staged(volume)]
     return found or [Finding("Leftovers", "ok", "no temporary files")]
 
 
 def _temporary(volume: Volume, names: Iterable[str]) -> Iterator[Finding]:
     """Those that the kit's writers make; the next exchange sweeps them."""
-    mine = {volume.name, volume.state_name, volume.events_name}
+    mine = volume.replaced_names
     paths = [volume.directory / name for name in names if name.rpartition(".tmp-")[0] in mine]
     with contextlib.suppress(OSError):  # no history, or not ours: that is told elsewhere
         paths += [path for path in (volume.directory / volume.history_name).iterdir() if ".tmp-" in path.name]
@@ -96,6 +100,23 @@ def _pending(volume: Volume, names: Iterable[str]) -> Iterator[Finding]:
         )
     if whole:
         yield Finding("Leftovers", "ok", f"{len(whole)} replies wait in pending files for the next writer")
+
+
+def _staged(volume: Volume) -> Iterator[Finding]:
+    """A document that a rotation has left waiting: it holds a refresh token that nobody uses."""
+    try:
+        staged = Staged.read(volume)
+    except TokenCorrupt as error:
+        yield Finding("Leftovers", "problem", error.message, error.remedy)
+        return
+    except StorageError:
+        return  # which the check of owners tells
+    if staged is None:
+        return
+    waiting = time.time() - staged.record.started
+    remedy = "go on with the rotation: `token-keeper promote`, or forget it: `token-keeper unstage`"
+    level: Level = "warning" if waiting > _FORGOTTEN else "ok"
+    yield Finding("Leftovers", level, f"a staged document waits for {waiting / 3600:.1f} h", remedy)
 
 
 def _is_reply(data: bytes, name: str) -> bool:

@@ -23,6 +23,9 @@ class Provider:
 
     Attributes:
         extra: more fields of each answer, or, by ``said`` in the script, the error itself.
+        more_secrets: secrets of the client that are accepted beside its first one.
+        gets: path and headers of every GET.
+        revoked: refresh tokens that were revoked, in the order in which that was asked for.
         script: what happens to the next requests, one entry each; see :meth:`_Handler.do_POST`.
         forms: every request that came, as it came.
         exchanges: refreshes that were carried out, whether or not the reply arrived.
@@ -41,6 +44,9 @@ class Provider:
         self.spent: dict[str, float] = {}
         self.access_tokens: set[str] = set()
         self.client = (f"client-{secrets.token_hex(6)}", f"client-secret-{secrets.token_hex(16)}")
+        self.more_secrets: set[str] = set()
+        self.gets: list[tuple[str, dict[str, str]]] = []
+        self.revoked: list[str] = []
         self._mutex = threading.Lock()
         self.released = threading.Event()
         self._server = _Server(("127.0.0.1", 0), _Handler)
@@ -80,7 +86,7 @@ class Provider:
         """Carry a refresh out, as RFC 6749 and the OAuth 2.0 Security BCP (reuse ends the family) have it."""
         with self._mutex:
             refresh = form.get("refresh_token", "")
-            if (form.get("client_id"), form.get("client_secret")) != self.client:
+            if form.get("client_id") != self.client[0] or form.get("client_secret") not in self._secrets():
                 return 401, {"error": "invalid_client", "error_description": "Unauthorized"}
             if refresh in self.spent:
                 if time.time() - self.spent[refresh] > self.grace:
@@ -98,6 +104,9 @@ class Provider:
                 answer["refresh_token"] = f"refresh-{secrets.token_hex(16)}"
                 self.live.add(answer["refresh_token"])
             return 200, answer | self.extra
+
+    def _secrets(self) -> set[str]:
+        return {self.client[1], *self.more_secrets}
 
     def close(self) -> None:
         self.released.set()
@@ -130,14 +139,26 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             time.sleep(provider.latency)
         if kind == "ok" and self.path == "/revoke":
             provider.live.discard(form["token"])
+            provider.revoked.append(form["token"])
             self._answer(200, {})
+            return
+        if kind == "ok" and self.path == "/tokeninfo":
+            good = form.get("access_token") in provider.access_tokens
+            self._answer(200 if good else 400, {} if good else {"error": "invalid_token"})
             return
         getattr(self, f"_{kind}")(provider, form)
 
     def do_GET(self) -> None:
+        self.server.provider.gets.append((self.path, dict(self.headers)))
         token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
         good = token in self.server.provider.access_tokens
-        self._answer(200 if good else 401, {"items": []} if good else {"error": {"code": 401, "message": "no"}})
+        if self.path == "/forbidden":
+            error = {"code": 403, "status": "PERMISSION_DENIED", "message": f"the API is off for {token}"}
+            self._answer(403, {"error": error})
+        elif self.path == "/broken":
+            self._answer(500, {})
+        else:
+            self._answer(200 if good else 401, {"items": []} if good else {"error": {"code": 401, "message": "no"}})
 
     def _ok(self, provider: Provider, form: dict[str, str]) -> None:
         self._answer(*provider.renew(form))

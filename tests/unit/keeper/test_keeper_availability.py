@@ -81,7 +81,7 @@ def test_what_was_taken_away_on_purpose_is_not_served(path: Path, provider: Prov
     store = TokenStore(path)
     store.replace(provider.grant())
     store.access_token()
-    TokenStore(path).clear("Revoked")
+    TokenStore(path).clear("Maintenance")
     with pytest.raises(TokenMissing):
         store.access_token()
 

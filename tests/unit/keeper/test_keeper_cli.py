@@ -133,7 +133,8 @@ def test_exit_3_missing(path: Path, provider: Provider) -> None:
         failing(path, 3, "TokenMissing", "NoDocument", verb)
     TokenStore(path).replace(provider.grant())
     TokenStore(path).clear("Revoked")
-    failing(path, 3, "TokenMissing", "Revoked", "show")
+    for verb in ("show", "verify", "refresh"):
+        failing(path, 5, "ReauthRequired", "Revoked", verb)
 
 
 def test_exit_4_corrupt(path: Path) -> None:

@@ -103,7 +103,7 @@ def test_the_stores_errors_come_as_google_auths(store: TokenStore, provider: Pro
 def test_a_cleared_token_stops_them(store: TokenStore, provider: Provider) -> None:
     store.replace(provider.grant())
     credentials = store.credentials()
-    store.clear("Revoked")
+    store.clear("Maintenance")
     with pytest.raises(google.auth.exceptions.RefreshError) as caught:
         bearer(credentials)
     assert isinstance(caught.value.__cause__, TokenMissing)

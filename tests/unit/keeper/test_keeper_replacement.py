@@ -12,7 +12,7 @@ from keeper_parts import events_of, expired, make_old, on_disk, push, renewed, s
 from keeper_provider import Provider
 
 from token_keeper import TokenDocument, TokenStore, fingerprint
-from token_keeper.errors import Conflict, TokenMissing
+from token_keeper.errors import Conflict, ReauthRequired, TokenMissing
 
 
 def refused(store: TokenStore, document: TokenDocument, reason: str, **options: object) -> None:
@@ -183,7 +183,7 @@ def test_revoke_takes_the_grant_from_provider_volume_and_history(
     assert not path.exists()
     assert list((path.parent / ".token.json.history").iterdir()) == []
     write_in_place(path, document)
-    with pytest.raises(TokenMissing) as caught:
+    with pytest.raises(ReauthRequired) as caught:
         store.refresh()
     assert caught.value.reason == "Revoked"
     assert not path.exists(), "a stock app that writes it back is stopped too"

@@ -277,7 +277,7 @@ def test_revoking_ends_it_for_everybody(stack: Stack) -> None:
     assert not stack.sandbox.accepts(token)
     ready = stack.http.get("/api/v1/health/ready")
     assert ready.status_code == 503
-    assert stack.outcome(stack.ask("Gone tomorrow at 3pm"))["error"]["type"] == "TokenMissing"
+    assert stack.outcome(stack.ask("Gone tomorrow at 3pm"))["error"]["type"] == "ReauthRequired"
     assert stack.http.get("/api/v1/calendar/auth/status").json()["state"] == "missing"
     wait_for(lambda: all(consumer["generation"] is None for consumer in stack.consumers()), 10)
     stack.push()
