@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import functools
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import click
 
-from token_keeper.cli.output import emit, fail
+from token_keeper.cli.consent import consent
+from token_keeper.cli.login import login
+from token_keeper.cli.output import fail
 from token_keeper.cli.seconds import Seconds
-from token_keeper.document import MAX_BYTES, TokenDocument
+from token_keeper.cli.verb import stdin as _stdin
+from token_keeper.cli.verb import verb as _verb
+from token_keeper.document import TokenDocument
 from token_keeper.errors import ProviderUnavailable, ReauthRequired, StorageError, TokenKeeperError
 from token_keeper.state import Publishing, Rotation
 from token_keeper.status import Status
 from token_keeper.store import DEFAULT_PATH, TokenStore
-
-Verb = TypeVar("Verb", bound=Callable[..., Any])
 
 _EXIT_CODES = """
 Exit codes: 0 done, 1 internal, 2 usage, 3 TokenMissing, 4 TokenCorrupt, 5 ReauthRequired, 6 ClientRejected,
@@ -47,41 +47,8 @@ def main(context: click.Context, path: Path, lock_timeout: float) -> None:
     context.obj = TokenStore(path, lock_timeout=lock_timeout)
 
 
-def _internal(error: Exception) -> TokenKeeperError:
-    """Return what is told of an error that nobody foresaw: its kind and place, since its text may quote anything."""
-    import traceback  # noqa: PLC0415 - seldom needed, and every health check waits for the imports above
-
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    return TokenKeeperError(
-        f"{type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}",
-        reason="Internal",
-        remedy="this is a fault of Token Keeper: report it with this line",
-    )
-
-
-def _stdin() -> bytes:
-    # a process may be started with its standard input closed
-    return sys.stdin.buffer.read(MAX_BYTES + 1) if sys.stdin is not None else b""
-
-
-def _verb(function: Verb) -> Verb:
-    """Give a verb its ``--json`` option, its output, and its errors."""
-
-    @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, errors too.")
-    @click.pass_obj
-    @functools.wraps(function)
-    def run(store: TokenStore, /, *args: Any, as_json: bool, **options: Any) -> None:
-        try:
-            result = function(store, *args, **options)
-        except TokenKeeperError as error:
-            fail(error, as_json=as_json)
-        except click.ClickException:
-            raise
-        except Exception as error:
-            fail(_internal(error), as_json=as_json)
-        emit(result, as_json=as_json)
-
-    return cast(Verb, run)
+main.add_command(login)
+main.add_command(consent)
 
 
 @main.command()

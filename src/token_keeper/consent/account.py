@@ -75,8 +75,8 @@ def check(found: Account, expected: str) -> str | None:
         return None
     if same is None:
         return (
-            f"whether it was {expected} who consented could not be told, as the provider does not say whose tokens "
-            "they are; the document names that account all the same. Ask for the scopes openid and email to have it checked"
+            f"whether it was {expected} who consented could not be told: the provider does not say whose tokens "
+            "they are. The document names that account; ask for the scopes openid and email to have it checked"
         )
     raise ConsentError(
         f"the consent was given by {found.name}, and {expected} is the account that was expected",

@@ -36,7 +36,7 @@ def granted(scopes: tuple[str, ...], account: str = "") -> Page:
 
 def handed_over() -> Page:
     """Say that the answer is here, and that the terminal waits for a key."""
-    said = "The answer has arrived. Press Enter in the terminal, which says how it ended."
+    said = "The answer has arrived, and the terminal says how it ended. If it still waits there, press Enter."
     return Page(HTTPStatus.OK, "Answer received", (said,))
 
 
