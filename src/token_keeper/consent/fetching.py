@@ -46,7 +46,7 @@ def fetch_json(
     try:
         result = results.get(timeout=deadline)
     except queue.Empty:
-        raise FetchFailed(f"gave no complete answer within {deadline:g} s") from None
+        raise _late(deadline) from None
     if isinstance(result, str):
         raise FetchFailed(result)
     status, body = result
@@ -67,7 +67,8 @@ def _get(url: str, deadline: float, headers: Mapping[str, str], parameters: Mapp
             url,
             params=parameters,
             headers={"Accept": "application/json", **headers},
-            timeout=deadline,
+            # nobody waits any longer than the deadline; this ends the thread
+            timeout=2 * deadline,
             allow_redirects=False,
             stream=True,
         ) as response:
@@ -77,5 +78,9 @@ def _get(url: str, deadline: float, headers: Mapping[str, str], parameters: Mapp
                 if len(body) > _MAX_BODY:
                     raise FetchFailed(f"sent more than {_MAX_BODY} bytes")
                 if time.monotonic() > end:
-                    raise FetchFailed(f"gave no complete answer within {deadline:g} s")
+                    raise _late(deadline)
             return response.status_code, bytes(body)
+
+
+def _late(deadline: float) -> FetchFailed:
+    return FetchFailed(f"gave no complete answer within {round(deadline, 1):g} s")

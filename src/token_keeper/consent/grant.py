@@ -105,14 +105,16 @@ def judged(reply: TokenReply, request: AuthorizationRequest) -> TokenDocument:
 def _to_get_a_refresh_token(request: AuthorizationRequest) -> str:
     """Say what the question lacked; if it lacked nothing, the account's settings are left."""
     wanted = {"access_type": "offline", "prompt": "consent"}
-    usual = {name: value for name, value in wanted.items() if name in request.endpoints.parameters}
-    lacking = [name for name, value in usual.items() if value not in (request.asks_with(name) or "").split()]
+    lacking = [
+        f"{name}={value}" for name, value in wanted.items() if value not in (request.asks_with(name) or "").split()
+    ]
     if lacking:
-        these = " and ".join(f"{name}={usual[name]}" for name in lacking)
-        return f"the question was asked without {these}: take {' and '.join(lacking)} out of the extra parameters"
-    asked = " and ".join(f"{name}={value}" for name, value in usual.items())
+        return (
+            f"the question was asked without {' and '.join(lacking)}, by the extra parameters or the provider's profile: "
+            "ask with that; an OpenID Connect provider may want the scope offline_access instead"
+        )
     return (
-        (f"it was asked for with {asked}, so " if asked else "")
-        + "remove this app in the account's settings (Google: myaccount.google.com/connections) and consent again; an "
-        "OpenID Connect provider may want the scope offline_access to be asked for"
+        "it was asked for with prompt=consent and access_type=offline, so remove this app in the account's settings "
+        "(Google: myaccount.google.com/connections) and consent again; an OpenID Connect provider may want the scope "
+        "offline_access to be asked for"
     )
