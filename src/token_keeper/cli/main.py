@@ -10,6 +10,8 @@ from typing import Any, cast
 import click
 
 from token_keeper.cli import rotation
+from token_keeper.cli.consent import consent
+from token_keeper.cli.login import login
 from token_keeper.cli.output import fail
 from token_keeper.cli.seconds import Seconds
 from token_keeper.cli.verb import stdin, verb
@@ -43,6 +45,10 @@ def main(context: click.Context, path: Path, lock_timeout: float) -> None:
     # as Ctrl-C does: an exchange that is under way is seen to its end first
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     context.obj = TokenStore(path, lock_timeout=lock_timeout)
+
+
+main.add_command(login)
+main.add_command(consent)
 
 
 @main.command()

@@ -1,4 +1,4 @@
-"""What the verbs share: ``--json``, output, errors, and the secrets that come in on stdin."""
+"""What all verbs share: their input, their output, and how they fail."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from token_keeper.store import TokenStore
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 
 
-def _internal(error: Exception) -> TokenKeeperError:
+def internal(error: Exception) -> TokenKeeperError:
     """Return what is told of an error that nobody foresaw: its kind and place, since its text may quote anything."""
     import traceback  # noqa: PLC0415 - seldom needed, and every health check waits for the imports above
 
@@ -31,7 +31,7 @@ def _internal(error: Exception) -> TokenKeeperError:
 
 
 def stdin() -> bytes:
-    """Return what came in on standard input, and one byte more than a document may have at most."""
+    """Return what is on standard input, a little more than a document may have at most."""
     # a process may be started with its standard input closed
     return sys.stdin.buffer.read(MAX_BYTES + 1) if sys.stdin is not None else b""
 
@@ -50,7 +50,7 @@ def verb(function: Verb) -> Verb:
         except click.ClickException:
             raise
         except Exception as error:
-            fail(_internal(error), as_json=as_json)
+            fail(internal(error), as_json=as_json)
         emit(result, as_json=as_json)
 
     return cast(Verb, run)

@@ -99,6 +99,12 @@ def read_answer(query: str, request: AuthorizationRequest) -> AuthorizationCode:
             reason="IssuerMismatch",
             remedy=f"check that auth_uri and the client belong to the provider you mean, then {_AGAIN}",
         )
+    if issuer is None and request.endpoints.issuer_in_answers:
+        raise ConsentError(
+            "issuer mismatch: the answer names no issuer, although this provider's answers do (RFC 9207 section 2.4)",
+            reason="IssuerMismatch",
+            remedy=f"{_AGAIN}; if that does not help, another program or page answers in the provider's place",
+        )
     if "error" in fields:
         raise _refusal(fields["error"][0], fields.get("error_description", [""])[0])
     code = fields.get("code", [""])[0]

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final
+from typing import Any, Final
 
 from token_keeper.consent import page
-from token_keeper.consent.answer import misfit, read_answer
+from token_keeper.consent.answer import misfit
 from token_keeper.consent.browser import Opener, open_in_background, opener
 from token_keeper.consent.client_secrets import ClientSecrets
-from token_keeper.consent.endpoint import Endpoints
-from token_keeper.consent.grant import redeem
-from token_keeper.consent.loopback import HOST, Callback, LoopbackReceiver
+from token_keeper.consent.conclusion import Consent, conclude
+from token_keeper.consent.inquiry import Inquiry
+from token_keeper.consent.loopback import Callback, LoopbackReceiver
 from token_keeper.consent.redirect import Redirect
 from token_keeper.consent.request import AuthorizationRequest, new_state
+from token_keeper.consent.tunnel import ssh_command
 from token_keeper.document import TokenDocument
 from token_keeper.errors import TokenKeeperError
 
@@ -24,6 +23,62 @@ _TURNED_AWAY: Final = (
     "An answer came that does not belong to this consent (its state is another), and was turned away. The right one is "
     "still awaited. If you have just allowed the access, you did so on an older page: open the address above."
 )
+
+
+def by_loopback(
+    inquiry: Inquiry,
+    *,
+    announce: Callable[[str], None],
+    redirect_port: int = 0,
+    timeout: float = 300.0,
+    open_browser: Opener | None = None,
+    browser: str | None = None,
+) -> Consent:
+    """Have a person consent in a browser whose answer comes to 127.0.0.1.
+
+    Args:
+        inquiry: what is asked for.
+        announce: shows a person a text of one or more lines; called in the caller's thread only.
+        redirect_port: port of the redirect on 127.0.0.1; 0 takes a free one.
+        timeout: seconds to wait for the answer; the exchange has its own deadline.
+        open_browser: opens an address instead of :mod:`webbrowser`; if it returns false, the person has to.
+        browser: browser or command for :func:`webbrowser.get`; by default BROWSER or the desktop decides.
+
+    Raises:
+        As :func:`obtain`.
+    """
+    deadline = time.monotonic() + timeout
+    redirect = Redirect.choose(inquiry.client, redirect_port)
+    state = new_state()
+    with LoopbackReceiver(
+        redirect.port,
+        redirect.path,
+        redirect.registered,
+        objection=lambda query: misfit(query, state),
+        on_foreign=lambda: announce(_TURNED_AWAY),
+    ) as receiver:
+        request = inquiry.request(receiver.redirect_uri, state)
+        announce(
+            f"Consent is needed. Open this address in a browser and allow the access:\n\n{request.url}\n\n"
+            f"The answer is awaited for {timeout:g} seconds."
+        )
+        open_in_background(
+            open_browser or opener(browser),
+            request.url,
+            on_failure=lambda: receiver.call_soon(lambda: announce(_by_hand(receiver.port))),
+        )
+        return _conclude(receiver.wait(deadline), request, inquiry)
+
+
+def _conclude(callback: Callback, request: AuthorizationRequest, inquiry: Inquiry) -> Consent:
+    """Judge the answer and tell the person's browser what came of it."""
+    try:
+        consent = conclude(request, callback.query, account=inquiry.account, deadline=inquiry.exchange_deadline)
+    except TokenKeeperError as error:
+        callback.show(page.failed(error))
+        raise
+    callback.show(page.granted(consent.document.scopes, consent.document.account))
+    return consent
 
 
 def obtain(
@@ -41,10 +96,15 @@ def obtain(
     browser: str | None = None,
     login_hint: str | None = None,
     allow_http: bool = False,
-    extra_params: Mapping[str, str | None] | None = None,
+    extra_params: Mapping[str, Any] | None = None,
     exchange_deadline: float = 8.0,
+    provider: str | Mapping[str, Any] | None = None,
+    account: str | None = None,
+    ask_for_account: bool = True,
 ) -> TokenDocument:
     """Have a person consent in a browser, and return the document that comes of it; it is stored nowhere.
+
+    It is :meth:`Inquiry.prepare` and :func:`by_loopback` in one; warnings are announced.
 
     Args:
         client: the OAuth client.
@@ -62,6 +122,9 @@ def obtain(
         allow_http: allow endpoints without TLS on other hosts than this one.
         extra_params: further parameters of the authorization request.
         exchange_deadline: seconds for the exchange of the code in all.
+        provider: the provider's profile; by default it is told by the endpoints.
+        account: the account that has to consent; any by default.
+        ask_for_account: where an account is expected, ask for the scopes with which the provider tells it.
 
     Raises:
         ConsentError: the client, scopes, endpoints or redirect cannot be used, or consent was refused, timed out,
@@ -71,60 +134,36 @@ def obtain(
         PolicyDenied: a policy of the provider or an administrator forbids the access.
         ProviderUnavailable: the provider could not be asked, or gave no usable answer.
     """
-    deadline = time.monotonic() + timeout
-    endpoints = Endpoints.choose(
+    inquiry = Inquiry.prepare(
         client,
+        scopes,
+        provider=provider,
+        issuer=issuer,
         auth_uri=auth_uri,
         token_uri=token_uri,
         document_token_uri=document_token_uri,
-        issuer=issuer,
         allow_http=allow_http,
+        account=account,
+        ask_for_account=ask_for_account,
+        login_hint=login_hint,
+        extra_params=extra_params,
+        exchange_deadline=exchange_deadline,
     )
-    redirect = Redirect.choose(client, redirect_port)
-    state = new_state()
-    with LoopbackReceiver(
-        redirect.port,
-        redirect.path,
-        redirect.registered,
-        objection=lambda query: misfit(query, state),
-        on_foreign=lambda: announce(_TURNED_AWAY),
-    ) as receiver:
-        request = AuthorizationRequest.create(
-            client,
-            endpoints,
-            scopes,
-            receiver.redirect_uri,
-            state=state,
-            login_hint=login_hint,
-            extra_params=extra_params,
-        )
-        announce(
-            f"Consent is needed. Open this address in a browser and allow the access:\n\n{request.url}\n\n"
-            f"The answer is awaited for {timeout:g} seconds."
-        )
-        open_in_background(
-            open_browser or opener(browser),
-            request.url,
-            on_failure=lambda: receiver.call_soon(lambda: announce(_by_hand(receiver.port))),
-        )
-        return _conclude(receiver.wait(deadline), request, exchange_deadline)
-
-
-def _conclude(callback: Callback, request: AuthorizationRequest, exchange_deadline: float) -> TokenDocument:
-    """Judge the answer and tell the person's browser what came of it."""
-    try:
-        document = redeem(request, read_answer(callback.query, request), deadline=exchange_deadline)
-    except TokenKeeperError as error:
-        callback.show(page.failed(error))
-        raise
-    callback.show(page.granted(document.scopes))
-    return document
+    consent = by_loopback(
+        inquiry,
+        announce=announce,
+        redirect_port=redirect_port,
+        timeout=timeout,
+        open_browser=open_browser,
+        browser=browser,
+    )
+    for warning in consent.warnings:
+        announce(f"Note: {warning}.")
+    return consent.document
 
 
 def _by_hand(port: int) -> str:
-    here = f"{os.environ.get('USER') or 'USER'}@{socket.gethostname()}"
     return (
         "No browser could be opened here, or it ended with an error. Open the address yourself, on this machine; "
-        f"or on another one, after you have forwarded the port from there:\n\n"
-        f"    ssh -N -L {port}:{HOST}:{port} {here}\n"
+        f"or on another one, after you have forwarded the port from there:\n\n    {ssh_command(port)}\n"
     )

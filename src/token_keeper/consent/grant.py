@@ -13,8 +13,8 @@ from token_keeper.refresh import DEFAULT_LIFETIME
 _NOTHING_CHANGED = "nothing was changed: run the consent again"
 
 
-def redeem(request: AuthorizationRequest, answer: AuthorizationCode, *, deadline: float) -> TokenDocument:
-    """Exchange a code for tokens, once, and judge them (RFC 6749 section 4.1.3, RFC 7636 section 4.5).
+def redeem(request: AuthorizationRequest, answer: AuthorizationCode, *, deadline: float) -> TokenReply:
+    """Exchange a code for tokens, once (RFC 6749 section 4.1.3, RFC 7636 section 4.5).
 
     Args:
         request: the request that the code answers.
@@ -22,7 +22,7 @@ def redeem(request: AuthorizationRequest, answer: AuthorizationCode, *, deadline
         deadline: seconds for the exchange in all.
 
     Raises:
-        ConsentError: ``CodeRejected``, ``RedirectUriMismatch``, or what :func:`judged` finds.
+        ConsentError: ``CodeRejected`` or ``RedirectUriMismatch``.
         ClientRejected: the provider does not accept the client's secret.
         PolicyDenied: a policy forbids it.
         ProviderUnavailable: the token endpoint gave no usable answer.
@@ -36,7 +36,7 @@ def redeem(request: AuthorizationRequest, answer: AuthorizationCode, *, deadline
         "client_secret": request.client.client_secret,
     }
     try:
-        reply = request_token(request.endpoints.token_uri, form, deadline=deadline)
+        return request_token(request.endpoints.token_uri, form, deadline=deadline)
     except ReauthRequired as error:
         raise ConsentError(
             f"the provider did not accept the code: {error.message}",
@@ -59,7 +59,6 @@ def redeem(request: AuthorizationRequest, answer: AuthorizationCode, *, deadline
             retry_after=error.retry_after,
             outcome_known=error.outcome_known,
         ) from None
-    return judged(reply, request)
 
 
 def judged(reply: TokenReply, request: AuthorizationRequest) -> TokenDocument:
@@ -78,14 +77,11 @@ def judged(reply: TokenReply, request: AuthorizationRequest) -> TokenDocument:
         raise ConsentError(
             "the provider sent no refresh token, so the token would end with its first hour",
             reason="RefreshTokenMissing",
-            remedy=(
-                "consent with prompt=consent and access_type=offline; if that is so already, remove this app in the "
-                "account's settings (Google: myaccount.google.com/connections) and consent again"
-            ),
+            remedy=_to_get_a_refresh_token(request),
         )
     # RFC 6749 section 5.1: an answer without scope grants what was asked for
     granted = request.scopes if reply.scope is None else reply.scope
-    missing = missing_scopes(request.scopes, granted)
+    missing = missing_scopes(request.required, granted)
     if missing:
         raise ConsentError(
             f"consent was given, but without {', '.join(missing)}",
@@ -103,4 +99,22 @@ def judged(reply: TokenReply, request: AuthorizationRequest) -> TokenDocument:
         client_secret=request.client.client_secret,
         scopes=tuple(granted),
         expiry=expiry_after(DEFAULT_LIFETIME if reply.expires_in is None else reply.expires_in, reply.received_at),
+    )
+
+
+def _to_get_a_refresh_token(request: AuthorizationRequest) -> str:
+    """Say what the question lacked; if it lacked nothing, the account's settings are left."""
+    wanted = {"access_type": "offline", "prompt": "consent"}
+    lacking = [
+        f"{name}={value}" for name, value in wanted.items() if value not in (request.asks_with(name) or "").split()
+    ]
+    if lacking:
+        return (
+            f"the question was asked without {' and '.join(lacking)}, by the extra parameters or the provider's profile: "
+            "ask with that; an OpenID Connect provider may want the scope offline_access instead"
+        )
+    return (
+        "it was asked for with prompt=consent and access_type=offline, so remove this app in the account's settings "
+        "(Google: myaccount.google.com/connections) and consent again; an OpenID Connect provider may want the scope "
+        "offline_access to be asked for"
     )

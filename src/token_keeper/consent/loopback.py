@@ -73,6 +73,7 @@ class LoopbackReceiver:
             the port and the path. It listens on 127.0.0.1 whatever that says.
         objection: what an answer is held against; one that it objects to is turned away, and waited on for another.
         on_foreign: called in the thread that waits, when the first answer was turned away.
+        on_answer: called in the connection's thread with the answer that is taken.
 
     Raises:
         ConsentError: ``RedirectPortInUse`` or ``RedirectPortUnusable``.
@@ -86,12 +87,14 @@ class LoopbackReceiver:
         *,
         objection: Objection = lambda _query: None,
         on_foreign: Callable[[], None] = lambda: None,
+        on_answer: Callable[[Callback], None] = lambda _callback: None,
     ) -> None:
         """Start to listen."""
         self._events: queue.SimpleQueue[Callback | Callable[[], None]] = queue.SimpleQueue()
         self._callback: Callback | None = None
         self._objection = objection
         self._on_foreign = on_foreign
+        self._on_answer = on_answer
         self._foreign: ConsentError | None = None
         self._lock = threading.Lock()
         self._server = _listen(port)
@@ -168,6 +171,7 @@ class LoopbackReceiver:
                 return None
             self._callback = Callback(query)
         self._events.put(self._callback)
+        self._on_answer(self._callback)
         return self._callback
 
     def _stop_listening(self) -> None:

@@ -28,9 +28,16 @@ class Page:
         return _template().render(title=self.title, paragraphs=self.paragraphs).encode()
 
 
-def granted(scopes: tuple[str, ...]) -> Page:
-    """Say that the consent is complete, and what it covers."""
-    return Page(HTTPStatus.OK, "Consent complete", (f"Access was granted for: {', '.join(scopes)}.", _BACK))
+def granted(scopes: tuple[str, ...], account: str = "") -> Page:
+    """Say that the consent is complete, what it covers, and whose account it is for, where that is known."""
+    by = f" by {account}" if account else ""
+    return Page(HTTPStatus.OK, "Consent complete", (f"Access was granted{by} for: {', '.join(scopes)}.", _BACK))
+
+
+def handed_over() -> Page:
+    """Say that the answer is here, and that the terminal waits for a key."""
+    said = "The answer has arrived, and the terminal says how it ended. If it still waits there, press Enter."
+    return Page(HTTPStatus.OK, "Answer received", (said,))
 
 
 def failed(error: TokenKeeperError) -> Page:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import secrets
 import urllib.parse
+from typing import Final
 
+from token_keeper.consent.address import is_loopback
 from token_keeper.consent.client_secrets import ClientSecrets
-from token_keeper.consent.endpoint import is_loopback
 from token_keeper.consent.loopback import HOST
 from token_keeper.errors import ConsentError
+
+_DYNAMIC_PORTS: Final = range(49_152, 65_536)
+"""Where programs seldom listen (RFC 6335 section 6), so that the answer reaches none."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -51,6 +56,10 @@ class Redirect:
                 f"http://{HOST}:{port or 'PORT'}/ at the provider and download the client's JSON again"
             ),
         )
+
+    def unheard(self) -> str:
+        """Return the redirect's address for an answer that is copied from the browser, since nobody listens there."""
+        return self.registered or f"http://{HOST}:{self.port or secrets.choice(_DYNAMIC_PORTS)}{self.path}"
 
 
 def _loopback(uri: str) -> Redirect | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import hashlib
 import secrets
 import urllib.parse
 from collections.abc import Iterable, Mapping
@@ -24,10 +26,6 @@ _OURS: Final = frozenset(
         "response_type",
         "scope",
         "state",
-        # not parameters of the protocol, but of the library's function that takes them
-        "self",
-        "uri",
-        "url",
     }
 )
 
@@ -40,6 +38,7 @@ class AuthorizationRequest:
         client: who asks.
         endpoints: whom it asks.
         scopes: what it asks for, in order, without repetition.
+        required: those of them without which the consent is of no use.
         redirect_uri: where the answer goes.
         url: what the person opens; carries ``state`` and the challenge, not the verifier.
         state: what the answer must bring back (RFC 6749 section 10.12).
@@ -49,6 +48,7 @@ class AuthorizationRequest:
     client: ClientSecrets
     endpoints: Endpoints
     scopes: tuple[str, ...]
+    required: tuple[str, ...]
     redirect_uri: str
     url: str = dataclasses.field(repr=False)
     state: str = dataclasses.field(repr=False)
@@ -62,6 +62,7 @@ class AuthorizationRequest:
         scopes: Iterable[str],
         redirect_uri: str,
         *,
+        also: Iterable[str] = (),
         state: str | None = None,
         login_hint: str | None = None,
         extra_params: Mapping[str, str | None] | None = None,
@@ -71,22 +72,41 @@ class AuthorizationRequest:
         Args:
             client: the OAuth client.
             endpoints: the provider's endpoints.
-            scopes: the scopes to ask for.
+            scopes: the scopes to ask for, all of which must be granted.
             redirect_uri: where the provider is to send the answer.
+            also: further scopes to ask for, which may be left out.
             state: what the answer has to bring back; a fresh one by default.
             login_hint: the account to preselect, such as an e-mail address.
-            extra_params: further parameters of the address. They may replace ``access_type=offline`` and
+            extra_params: further parameters of the address. They may replace those of the provider's profile, such as
                 ``prompt=consent``; ``None`` leaves such a parameter out, for a provider that refuses it.
 
         Raises:
             ConsentError: ``ScopesInvalid`` or ``ParametersInvalid``.
         """
-        wanted = _checked(scopes)
-        parameters: dict[str, str | None] = {"access_type": "offline", "prompt": "consent", "login_hint": login_hint}
-        parameters.update(checked_parameters(extra_params or {}))
-        parameters["state"] = state = state or new_state()
-        url, verifier = _authorization_url(client, endpoints, wanted, redirect_uri, parameters)
-        return cls(client, endpoints, wanted, redirect_uri, url, state, verifier)
+        required = checked_scopes(scopes)
+        wanted = tuple(dict.fromkeys((*required, *also)))
+        verifier, state = secrets.token_urlsafe(64), state or new_state()
+        parameters: dict[str, str | None] = {
+            "response_type": "code",
+            "client_id": client.client_id,
+            "redirect_uri": redirect_uri,
+            "scope": " ".join(wanted),
+            "state": state,
+            "code_challenge": _challenge(verifier),
+            "code_challenge_method": "S256",
+            **endpoints.parameters,
+            "login_hint": login_hint,
+            **checked_parameters(extra_params or {}),
+        }
+        address = urllib.parse.urlsplit(endpoints.auth_uri)
+        query = urllib.parse.urlencode({name: value for name, value in parameters.items() if value})
+        # RFC 6749 section 3.1: a query that the endpoint has is kept
+        url = urllib.parse.urlunsplit(address._replace(query=f"{address.query}&{query}" if address.query else query))
+        return cls(client, endpoints, wanted, required, redirect_uri, url, state, verifier)
+
+    def asks_with(self, name: str) -> str | None:
+        """Return a parameter of the address, ``None`` where it is not there."""
+        return urllib.parse.parse_qs(urllib.parse.urlsplit(self.url).query).get(name, [None])[0]
 
 
 def new_state() -> str:
@@ -122,35 +142,17 @@ def checked_parameters(extra_params: Mapping[str, Any]) -> dict[str, str | None]
     return texts
 
 
-def _authorization_url(
-    client: ClientSecrets,
-    endpoints: Endpoints,
-    scopes: tuple[str, ...],
-    redirect_uri: str,
-    parameters: Mapping[str, str | None],
-) -> tuple[str, str]:
-    # imported here because it takes a third of a second, which the other parts of consent need not pay
-    from google_auth_oauthlib.flow import Flow  # type: ignore[import-untyped]  # noqa: PLC0415
-
-    address = urllib.parse.urlsplit(endpoints.auth_uri)
-    # oauthlib refuses http whatever the host, unless an environment variable lifts that for the whole process.
-    # The endpoints were judged already: the address is built as https and gets its own scheme back afterwards.
-    config = {
-        client.kind: {
-            "client_id": client.client_id,
-            "auth_uri": urllib.parse.urlunsplit(address._replace(scheme="https")),
-            "token_uri": endpoints.token_uri,
-        }
-    }
-    flow = Flow.from_client_config(config, scopes=list(scopes), redirect_uri=redirect_uri)
-    with flow.oauth2session:
-        # among them the state: one that the library makes would be written to its debug log
-        url, _ = flow.authorization_url(**parameters)
-        verifier: str = flow.code_verifier
-    return urllib.parse.urlunsplit(urllib.parse.urlsplit(url)._replace(scheme=address.scheme)), verifier
+def _challenge(verifier: str) -> str:
+    """Return the challenge by S256 (RFC 7636 section 4.2)."""
+    return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).decode().rstrip("=")
 
 
-def _checked(scopes: Iterable[str]) -> tuple[str, ...]:
+def checked_scopes(scopes: Iterable[str]) -> tuple[str, ...]:
+    """Return scopes in order, without repetition.
+
+    Raises:
+        ConsentError: ``ScopesInvalid``: there is none, or one can't be a scope.
+    """
     wanted = tuple(dict.fromkeys([scopes] if isinstance(scopes, str) else scopes))
     # RFC 6749 section 3.3: printable ASCII without space, quotation mark and backslash
     if not wanted or not all(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from token_keeper.consent.client_secrets import ClientSecrets
-from token_keeper.consent.endpoint import GOOGLE_AUTH_URI, GOOGLE_TOKEN_URI, Endpoints
+from token_keeper.consent.endpoint import Endpoints
 from token_keeper.errors import ConsentError
 
 BARE = ClientSecrets("id", "secret")
@@ -14,9 +14,12 @@ BARE = ClientSecrets("id", "secret")
 def test_google_when_nobody_says_otherwise() -> None:
     endpoints = Endpoints.choose(BARE)
 
-    assert endpoints == Endpoints(
-        GOOGLE_AUTH_URI, GOOGLE_TOKEN_URI, GOOGLE_TOKEN_URI, issuer="https://accounts.google.com"
-    )
+    assert endpoints.auth_uri == "https://accounts.google.com/o/oauth2/v2/auth"
+    assert endpoints.token_uri == endpoints.document_token_uri == "https://oauth2.googleapis.com/token"
+    assert endpoints.issuer == "https://accounts.google.com"
+    assert endpoints.tokeninfo_uri == "https://oauth2.googleapis.com/tokeninfo"
+    assert endpoints.revocation_uri == "https://oauth2.googleapis.com/revoke"
+    assert endpoints.account_scopes == ("openid", "email")
 
 
 def test_the_caller_overrules_the_client(client: ClientSecrets) -> None:

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 from urllib.request import ProxyHandler, build_opener
@@ -18,7 +18,7 @@ from urllib.request import ProxyHandler, build_opener
 import pytest
 
 from sandbox_provider import person
-from sandbox_provider.testing import Sandbox, running_sandbox
+from sandbox_provider.testing import Sandbox
 from token_keeper.consent import ClientSecrets, obtain
 from token_keeper.consent.answer import is_answer
 from token_keeper.consent.request import AuthorizationRequest
@@ -26,31 +26,6 @@ from token_keeper.document import TokenDocument
 from token_keeper.errors import ClientRejected, ConsentError, PolicyDenied, ProviderUnavailable, TokenKeeperError
 
 CALENDAR = "https://www.googleapis.com/auth/calendar"
-DEFAULTS: dict[str, Any] = {
-    "access_token_lifetime": 3600,
-    "consent": "grant",
-    "granted_scopes": None,
-    "latency": 0.0,
-    "omit_refresh_token": False,
-}
-
-
-@pytest.fixture(scope="module")
-def provider() -> Iterator[Sandbox]:
-    with running_sandbox() as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def sandbox(provider: Sandbox) -> Iterator[Sandbox]:
-    yield provider
-    provider.clear_faults()
-    provider.settings(**DEFAULTS)
-
-
-@pytest.fixture
-def secrets(sandbox: Sandbox) -> ClientSecrets:
-    return ClientSecrets.parse(sandbox.client_secrets(), "the sandbox's client")
 
 
 def say_yes(url: str) -> bool:
