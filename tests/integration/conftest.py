@@ -16,6 +16,7 @@ from module_tasks import TokenVolume, docker, play, token_volume
 _SHARED = "the deployment"
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks for the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Say which tests have to run in one process."""
     for item in items:
