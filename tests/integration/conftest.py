@@ -1,7 +1,7 @@
 """What tests share: one deployment for all that only use it, and token volumes of their own.
 
-Two rows may run at a time, ``-m shared`` and ``-m "not shared"``: those that use the deployment, and those that have engines,
-volumes or deployments of their own.
+Two rows may run at a time, ``-m shared`` and ``-m "not shared"``: those that use the deployment, and those that have
+engines, volumes or deployments of their own.
 """
 
 from __future__ import annotations
