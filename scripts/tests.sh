@@ -1,19 +1,29 @@
 #!/bin/sh
-# All tests at once: those of the engine in two rows, one of which shares a deployment, and beside them those that need
-# no engine. Ends with the closing line of the latter, and fails if either does.
+# All tests at once, in three rows: those of the engine that share a deployment, those that have one of their own, and those
+# that need no engine. Ends with the closing line of the latter, and fails if any row does.
 set -u
 cd "$(dirname "$0")/.."
-report=$(mktemp)
-trap 'rm -f "$report"' EXIT
+reports=$(mktemp -d)
+trap 'rm -rf "$reports"' EXIT
+rows=
 
-pytest --quiet tests/unit tests/faults >"$report" 2>&1 </dev/null &
-others=$!
-trap 'kill "$others" 2>/dev/null; exit 130' INT TERM
+row() { # NAME ARGUMENT...
+    name=$1
+    shift
+    pytest "$@" >"$reports/$name" 2>&1 </dev/null &
+    rows="$rows $!"
+}
 
-pytest -n 2 --dist loadgroup --durations=15 tests/integration
-engine=$?
-wait "$others"
-without=$?
-cat "$report"
-[ "$engine" -eq 0 ] || echo "The tests of the engine failed (exit code $engine): see their summary above." >&2
-[ "$engine" -eq 0 ] && [ "$without" -eq 0 ]
+row own --durations=10 -m 'not shared' tests/integration
+row others --quiet tests/unit tests/faults
+# shellcheck disable=SC2086,SC2064 # a list of processes, as it is now
+trap "kill $rows 2>/dev/null; exit 130" INT TERM
+
+pytest --durations=10 -m shared tests/integration
+failed=$?
+for each in $rows; do
+    wait "$each" || failed=$?
+done
+cat "$reports/own" "$reports/others"
+[ "$failed" -eq 0 ] || echo "A row of tests failed (exit code $failed): see its summary above." >&2
+exit "$failed"

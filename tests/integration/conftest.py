@@ -1,7 +1,7 @@
 """What tests share: one deployment for all that only use it, and token volumes of their own.
 
-Two run at a time where pytest is told so (``-n 2 --dist loadgroup``): one that uses the deployment, and one that has
-engines, volumes or deployments of its own.
+Two rows may run at a time, ``-m shared`` and ``-m "not shared"``: those that use the deployment, and those that have
+engines, volumes or deployments of their own.
 """
 
 from __future__ import annotations
@@ -13,14 +13,13 @@ import pytest
 from deployment import Deployment
 from module_tasks import TokenVolume, docker, play, token_volume
 
-_SHARED = "the deployment"
 
-
+@pytest.hookimpl(tryfirst=True)  # before pytest selects by marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say which tests have to run in one process."""
+    """Mark the tests that share the deployment."""
     for item in items:
-        shares = "deployment" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group(_SHARED if shares else item.path.stem))
+        if "deployment" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.shared)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -148,9 +148,11 @@ class Deployment:
 
         The playbook rightly refuses to: to it they are another project's of the same name.
         """
-        left = docker("ps", "--all", "--quiet", "--filter", f"label=com.docker.compose.project={self.project}").split()
-        if left:
-            docker("rm", "--force", *left)
+        for project in (self.project, f"{self.project}-sandbox"):
+            mine = f"label=com.docker.compose.project={project}"
+            left = docker("ps", "--all", "--quiet", "--filter", mine).split()
+            if left:
+                docker("rm", "--force", *left)
 
     def remove(self) -> Run:
         """Remove everything, the volumes too."""

@@ -75,6 +75,8 @@ def canary(tmp_path: Path) -> Iterator[tuple[Canary, str, list[str]]]:
     deployed = Canary("tk-itest-canary", 28086, port, state_home, variables)
     play = tmp_path / "sandbox_alone.yml"
     play.write_text(SANDBOX_ALONE)
+    deployed.clear_away()
+    deployed.remove().succeeded()
     try:
         deployed.playbook(str(play)).succeeded()
         requests.post(
