@@ -111,6 +111,7 @@ class FakeStore:
             grant_expiry=None,
             conditions=self.conditions,
             deadlines=[],
+            last_event=None,
             healthy=not self.conditions and (self.document.expires_in(time.time()) > 0 or not self.failures),
         )
 
