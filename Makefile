@@ -97,7 +97,7 @@ unit: $(VENV)/.dev.stamp ## Tests that need no engine
 
 .PHONY: integration
 integration: test-tools ## Tests on the engine
-	scripts/with_engine.sh pytest $(wildcard tests/integration tests/faults)
+	scripts/with_engine.sh pytest -n 2 --dist loadgroup tests/integration tests/faults
 
 .PHONY: molecule
 molecule: $(VENV)/.dev.stamp ## The Molecule scenarios

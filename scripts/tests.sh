@@ -1,6 +1,6 @@
 #!/bin/sh
-# All tests at once: those of the engine one after another on one core, as they share a deployment, and those that need
-# no engine on the other. Ends with the closing line of the latter, and fails if either does.
+# All tests at once: those of the engine in two rows, one of which shares a deployment, and beside them those that need
+# no engine. Ends with the closing line of the latter, and fails if either does.
 set -u
 cd "$(dirname "$0")/.."
 report=$(mktemp)
@@ -10,7 +10,7 @@ pytest --quiet tests/unit tests/faults >"$report" 2>&1 </dev/null &
 others=$!
 trap 'kill "$others" 2>/dev/null; exit 130' INT TERM
 
-pytest --durations=10 tests/integration
+pytest -n 2 --dist loadgroup --durations=15 tests/integration
 engine=$?
 wait "$others"
 without=$?

@@ -90,7 +90,9 @@ class HelperAction(ActionBase):  # type: ignore[misc]
         # commands of a shell do not get the task's environment by themselves
         environment = self._compute_environment_string()
         command = f"{environment} {shlex.join(argv)}".strip()
-        done = self._low_level_execute_command(command, in_data=stdin)
+        # Without any input, SSH would be asked for a terminal (-tt), on which the host merges stderr into stdout.
+        # Nobody reads what is given here: the docker command takes input for a container with --interactive alone.
+        done = self._low_level_execute_command(command, in_data=stdin or b"\n")
         return Completed(done["rc"], done["stdout"], done["stderr"])
 
 

@@ -53,6 +53,8 @@ class TokenDocument:
     account: str = ""
     universe_domain: str = _DEFAULT_UNIVERSE
     rapt_token: str | None = dataclasses.field(default=None, repr=False)
+    # asked for again and again while a writer holds the lock
+    _fingerprint: str | None = dataclasses.field(default=None, init=False, repr=False, compare=False)
 
     @classmethod
     def parse(cls, data: bytes | str, where: str = "the document") -> TokenDocument:
@@ -156,6 +158,11 @@ class TokenDocument:
 
         The expiry counts to the second, because google-auth drops the fraction when it rewrites a document.
         """
+        if self._fingerprint is None:
+            object.__setattr__(self, "_fingerprint", self._over_canonical_fields())
+        return self._fingerprint or ""
+
+    def _over_canonical_fields(self) -> str:
         canonical = [
             self.token,
             self.refresh_token,

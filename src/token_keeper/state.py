@@ -247,19 +247,6 @@ class State:
             and (journal is None or journal.is_sane())
         )
 
-    def check(self) -> None:
-        """Refuse a value that makes no sense: the state could not be read back, and all lineage would be lost.
-
-        Raises:
-            TokenKeeperError: there is one.
-        """
-        if not self.is_sane():
-            raise TokenKeeperError(
-                "a value that was passed makes no sense, and nothing was changed",
-                reason="InvalidValue",
-                remedy="rotation is yes, no or unknown; reuse_grace seconds; publishing testing, production or unknown",
-            )
-
     def to_json(self) -> str:
         """Return the side file's text."""
         fields: dict[str, Any] = {**self.unknown, "version": VERSION}
@@ -271,12 +258,25 @@ class State:
     def declare(
         self, rotation: Rotation | None, reuse_grace: float | None, publishing: Publishing | None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Note what is declared of the provider (``None``: it stays); returns what was, and what is declared now."""
+        """Note what is declared of the provider (``None``: it stays); returns what was, and what is declared now.
+
+        Raises:
+            TokenKeeperError: a value makes no sense. The state could not be read back with it, and all lineage be lost.
+        """
+        if (
+            rotation not in {None, *_ROTATIONS}
+            or publishing not in {None, *get_args(Publishing)}
+            or not (reuse_grace is None or (_is_number(reuse_grace) and reuse_grace >= 0))
+        ):
+            raise TokenKeeperError(
+                "what is declared of the provider makes no sense, and nothing was changed",
+                reason="InvalidValue",
+                remedy="rotation is yes, no or unknown; reuse_grace seconds; publishing testing, production or unknown",
+            )
         before = {"rotation": self.rotation, "reuse_grace": self.reuse_grace, "publishing": self.publishing}
         self.rotation = rotation if rotation is not None else self.rotation
         self.reuse_grace = reuse_grace if reuse_grace is not None else self.reuse_grace
         self.publishing = publishing if publishing is not None else self.publishing
-        self.check()
         return before, {"rotation": self.rotation, "reuse_grace": self.reuse_grace, "publishing": self.publishing}
 
     def supersede(self, refresh_token: str) -> None:

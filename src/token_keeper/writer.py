@@ -192,6 +192,12 @@ class Writer:
 
     def clear(self, reason: str, *, dry_run: bool) -> ClearOutcome:
         """Take the document away on purpose and leave a tombstone."""
+        if not (isinstance(reason, str) and reason.isascii() and reason.isalnum()):
+            raise TokenKeeperError(
+                f"{reason!r} is no reason for a tombstone; nothing was changed",
+                reason="InvalidValue",
+                remedy="pass a CamelCase word, such as Cleared",
+            )
         with self._ledger(self._lock_timeout, dry_run=dry_run) as opened:
             ledger = _replaceable(opened)
             before = report.describe(ledger.document) if ledger.document else None

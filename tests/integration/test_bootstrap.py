@@ -9,7 +9,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -457,6 +457,80 @@ def test_an_engine_that_gives_up_is_quoted(second_engine: SecondEngine) -> None:
     assert run.code != 0
     assert "dockerd ended at once. The end of" in run.text
     assert "no-such-driver" in run.text
+
+
+# --- an engine of another user
+
+
+@pytest.fixture
+def stand_in(bootstrap: Bootstrap) -> Iterator[Callable[..., dict[str, str]]]:
+    """Starts a program that goes by the name of dockerd, and returns what makes the role take it for its own."""
+    program = bootstrap.folder / "dockerd"
+    shutil.copy("/bin/sleep", program)
+    processes = []
+
+    def start(*prefix: str) -> dict[str, str]:
+        process = subprocess.Popen([*prefix, str(program), "300"])
+        processes.append(process)
+        while Path(f"/proc/{process.pid}/comm").read_text().strip() != "dockerd":
+            time.sleep(0.01)
+        folder = bootstrap.folder / "state"
+        folder.mkdir()
+        folder.chmod(0o777)
+        started = folder / "started.pid"
+        started.write_text(str(process.pid))
+        return {"docker_host_started_file": str(started), "pid": str(process.pid)}
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+@AS_ROOT
+def test_an_engine_that_root_started_is_stopped_as_root(
+    bootstrap: Bootstrap, stand_in: Callable[..., dict[str, str]]
+) -> None:
+    variables = stand_in(*as_nobody())
+    commands = commands_without(bootstrap.folder / "bin", "sudo")
+    called, becoming = bootstrap.folder / "called", bootstrap.folder / "root"
+    called.touch()
+    called.chmod(0o666)
+    becoming.mkdir()
+    for program, script in (
+        (becoming / "id", "echo 0"),
+        # all that root is for here: it says so, and what it was asked for is on record
+        (
+            commands / "sudo",
+            f'echo "$*" >>{called}; until [ "$1" = /bin/sh ]; do shift; done; PATH={becoming}:$PATH "$@"',
+        ),
+    ):
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+    run = bootstrap.play("docker_host:stop", variables=variables, path=commands, prefix=as_nobody())
+    assert run.succeeded().changed == 1
+    # to see whether root can be had, and to stop
+    assert len(called.read_text().splitlines()) == 2
+
+
+@AS_ROOT
+def test_who_may_not_stop_an_engine_is_told_who_may(
+    bootstrap: Bootstrap, stand_in: Callable[..., dict[str, str]]
+) -> None:
+    variables = stand_in()
+    commands = commands_without(bootstrap.folder / "bin", "sudo", "su")
+    refused = bootstrap.play("docker_host:stop", variables=variables, path=commands, prefix=as_nobody())
+    assert refused.code != 0
+    assert refused.changed == 0
+    pid = variables["pid"]
+    assert (
+        f"dockerd (pid {pid}) runs as root, and nobody may not stop it: run this as root, or sudo kill" in refused.text
+    )
+    assert Path(f"/proc/{pid}/comm").read_text().strip() == "dockerd"
+
+    os.kill(int(pid), signal.SIGKILL)
+    gone = bootstrap.play("docker_host:stop", variables=variables, path=commands, prefix=as_nobody())
+    assert gone.succeeded().changed == 0
 
 
 # --- what is in the images

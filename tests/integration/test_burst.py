@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 
 import pytest
 from deployment import Deployment, docker
+from programs import READER, outcome, ready, started
 
 # the first test that asks for the deployment waits for its images as well
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
@@ -31,50 +29,6 @@ except TokenKeeperError as error:
     outcome = {"error": error.reason}
 print(json.dumps(outcome | {"seconds": time.monotonic() - begun}), flush=True)
 """
-
-# What stock code does: open, read, parse; no lock and no retry. Counts until its stdin ends.
-READER = """
-import json, select, sys
-seen = {"reads": 0, "torn": 0, "tokens": []}
-print("ready", flush=True)
-while not select.select([sys.stdin], [], [], 0)[0]:
-    seen["reads"] += 1
-    try:
-        with open("/app/tokens/token.json", encoding="utf-8") as file:
-            token = json.load(file)["token"]
-        if token not in seen["tokens"][-1:]:
-            seen["tokens"].append(token)
-    except (OSError, ValueError, KeyError):
-        seen["torn"] += 1
-print(json.dumps(seen | {"tokens": len(seen["tokens"])}), flush=True)
-"""
-
-
-@contextmanager
-def started(*command: str) -> Iterator[subprocess.Popen[str]]:
-    """Start a program that says when it is ready; it is gone when the block ends."""
-    with subprocess.Popen(
-        ["docker", *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def ready(process: subprocess.Popen[str]) -> None:
-    """Wait until a program is ready."""
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    assert line == "ready\n", process.communicate()
-
-
-def outcome(process: subprocess.Popen[str]) -> dict[str, object]:
-    """Let a program go on, and return what it found."""
-    said, complaint = process.communicate("go\n", timeout=60)
-    assert process.returncode == 0, complaint
-    found: dict[str, object] = json.loads(said)
-    return found
 
 
 def test_a_burst_on_an_expired_token_costs_one_exchange(deployment: Deployment) -> None:

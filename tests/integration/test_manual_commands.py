@@ -9,12 +9,13 @@ import json
 import re
 import stat
 import subprocess
-import threading
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 import requests
 from deployment import ROOT, Deployment, Run, docker, eventually, run
+from programs import READER, WATCHER, asked, outcome, ready, started
 
 pytestmark = pytest.mark.engine
 
@@ -176,9 +177,22 @@ def test_any_container_can_refresh(deployment: Deployment) -> None:
 
 
 def test_refresh_is_seen_at_once(deployment: Deployment) -> None:
-    docker("exec", deployment.container("celery"), "token-keeper", "refresh", "--force", "--json")
-    seen = {docker("exec", name, "sha256sum", "/app/tokens/token.json") for name in deployment.consumers()}
-    assert len(seen) == 1
+    """A process in each container keeps its store open; whoever refreshes, the next call of all of them knows."""
+    with ExitStack() as running:
+        watchers = [
+            running.enter_context(started("exec", "-i", name, "python", "-c", WATCHER))
+            for name in deployment.consumers()
+        ]
+        for watcher in watchers:
+            ready(watcher)
+        used = {asked(watcher) for watcher in watchers}
+        assert len(used) == 1
+        for name in deployment.consumers():
+            docker("exec", name, "token-keeper", "refresh", "--force", "--json")
+            now = {asked(watcher) for watcher in watchers}
+            assert now == {deployment.status()["document"]["access_token_fingerprint"]}
+            assert now.isdisjoint(used)
+            used |= now
 
 
 def test_token_is_private(deployment: Deployment) -> None:
@@ -190,21 +204,14 @@ def test_token_is_private(deployment: Deployment) -> None:
 
 
 def test_reader_never_sees_a_torn_document(deployment: Deployment) -> None:
-    reader = (
-        "import json\n"
-        "for _ in range(20000):\n"
-        "    with open('/app/tokens/token.json') as file: json.load(file)['token']\n"
-        "print('whole')"
-    )
-    said: list[str] = []
-    thread = threading.Thread(
-        target=lambda: said.append(docker("exec", deployment.container("celery", 2), "python", "-c", reader))
-    )
-    thread.start()
-    for _ in range(5):
-        docker("exec", deployment.container("api"), "token-keeper", "refresh", "--force")
-    thread.join(timeout=60)
-    assert said == ["whole\n"]
+    with started("exec", "-i", deployment.container("celery", 2), "python", "-c", READER) as reader:
+        ready(reader)
+        for _ in range(5):
+            docker("exec", deployment.container("api"), "token-keeper", "refresh", "--force")
+        seen = outcome(reader)
+    assert seen["torn"] == 0
+    assert isinstance(seen["tokens"], int)
+    assert seen["tokens"] >= 2, "it read while the document was replaced"
 
 
 def test_burst_makes_one_exchange(deployment: Deployment) -> None:

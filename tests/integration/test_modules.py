@@ -34,34 +34,6 @@ DOCUMENT = {
 
 
 @pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The keeper image of these sources."""
-    roles = {
-        "include_role": {"name": "images"},
-        "vars": {"images_prefix": "token-keeper-demo", "images_build": ["keeper"]},
-    }
-    played = play(tmp_path_factory.mktemp("image"), roles, {"debug": {"msg": "{{ images_keeper }}"}})
-    assert played.code == 0, played.output
-    return str(played.result["msg"])
-
-
-@pytest.fixture
-def fresh(image: str) -> Iterator[TokenVolume]:
-    """A volume that nobody has touched."""
-    with token_volume(image) as volume:
-        yield volume
-
-
-@pytest.fixture
-def volume(fresh: TokenVolume) -> TokenVolume:
-    """An initialised volume without a document."""
-    mount = f"type=volume,source={fresh.name},target=/app/tokens,volume-nocopy"
-    rights = ("--user=0:0", "--cap-drop=ALL", "--cap-add=CHOWN", "--network=none")
-    docker("run", "--rm", *rights, "--mount", mount, fresh.image, "init-volume", "--uid=999", "--gid=999")
-    return fresh
-
-
-@pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
     """A provider on this machine's loopback; a helper on the host's network reaches it."""
     with running_sandbox() as running:

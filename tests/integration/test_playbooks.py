@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import socket
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,37 @@ def test_the_second_run_changes_nothing_exchanges_nothing_and_tells_no_secret(de
 
 def test_check_mode_on_a_deployed_host_announces_nothing(deployment: Deployment) -> None:
     assert deployment.playbook("site.yml", "--check", "--diff").succeeded().changed == 0
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [{"app_stack_api_port": 28090}, {"app_stack_timezone": "Europe/Berlin"}, {"oauth_token_reconsent": True}],
+    ids=["other port", "other configuration", "other grant"],
+)
+def test_check_mode_foresees_the_proof_of_what_it_announces(
+    deployment: Deployment, variables: dict[str, object]
+) -> None:
+    before = deployment.status()
+    checked = deployment.playbook("site.yml", "--check", "-e", json.dumps(variables)).succeeded()
+    # what is there now would pass; what would be there then has to be proven
+    assert f"The token in volume {deployment.volume} would be renewed once" in checked.text
+    assert checked.changed >= 2
+    after = deployment.status()
+    assert (after["generation"], after["exchanges"]) == (before["generation"], before["exchanges"])
+
+
+def test_check_mode_foresees_the_consent_for_a_dead_grant(deployment: Deployment) -> None:
+    consents = deployment.counters()["exchanges"]["authorization_code"]
+    requests.delete(f"{deployment.sandbox}/admin/grants", timeout=10).raise_for_status()
+    with pytest.raises(AssertionError, match=r"revoked|invalid_grant"):
+        docker("exec", deployment.container("api"), "token-keeper", "refresh", "--force")
+    checked = deployment.playbook("site.yml", "--check", "-v")
+    real = deployment.playbook("site.yml").succeeded()
+    checked.succeeded()
+    assert "A person would be asked to consent: the provider no longer honours the grant" in checked.text
+    assert f"The token in volume {deployment.volume} would be renewed once" in checked.text
+    assert deployment.counters()["exchanges"]["authorization_code"] == consents + 1
+    assert "one refresh forced" in real.text
 
 
 def test_the_report_names_every_consumer_with_its_generation(deployment: Deployment) -> None:
@@ -136,6 +168,7 @@ open("/app/tokens/token.json", "w").write(own.to_json())
     updated = ("-e", "images_base_revision=never-built")
     observed = deployment.playbook("playbooks/verify.yml", "-e", "mode=observe", *updated).succeeded()
     after = deployment.status()
+    assert observed.changed == 1, "it was adopted, and that is a change"
     assert after["document"]["settled"]
     assert after["generation"] == before["generation"] + 1
     assert after["grant"] == before["grant"]
@@ -281,6 +314,17 @@ def test_the_example_inventory_is_sound(tmp_path: Path) -> None:
 
 def test_teardown_keeps_the_token_and_site_goes_on_with_it(deployment: Deployment, tmp_path: Path) -> None:
     before, consents = deployment.status(), deployment.counters()["exchanges"]["authorization_code"]
+    there = traces(deployment.project)
+    with ExitStack() as gone:
+        for folder in (deployment.project_dir, deployment.project_dir.with_name(f"{deployment.project}-sandbox")):
+            gone.callback((folder / "gone.yml").rename, folder / "compose.yml")
+            (folder / "compose.yml").rename(folder / "gone.yml")
+        announced = deployment.playbook("playbooks/teardown.yml", "--check").succeeded()
+    for name in (*deployment.consumers(), f"{deployment.project}_internal", f"{deployment.project}-sandbox"):
+        assert name in announced.text.partition("Would be removed:")[2]
+    assert announced.changed >= 2
+    assert traces(deployment.project) == there
+
     first = deployment.playbook("playbooks/teardown.yml").succeeded()
     again = deployment.playbook("playbooks/teardown.yml").succeeded()
     assert first.changed > 0

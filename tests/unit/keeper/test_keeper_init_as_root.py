@@ -7,6 +7,8 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +25,16 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give fi
 
 
 @pytest.fixture
-def volume(tmp_path: Path) -> Path:
-    """A fresh volume as Docker makes it: root's, 0755, empty; the folders above may be passed by anybody."""
-    for folder in (tmp_path, *tmp_path.parents):
-        if str(folder).startswith("/tmp/"):
-            folder.chmod(folder.stat().st_mode | 0o711)
-    folder = tmp_path / "volume"
-    folder.mkdir(mode=0o755)
-    return folder
+def volume() -> Iterator[Path]:
+    """A fresh volume as Docker makes it: root's, 0755, empty; the folders above may be passed by anybody.
+
+    Not in pytest's own folder: each run of pytest, and the tests start some, closes it to others.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o711)
+        folder = Path(name) / "volume"
+        folder.mkdir(mode=0o755)
+        yield folder
 
 
 def with_only_chown(volume: Path, *arguments: str) -> tuple[int, dict[str, Any]]:

@@ -14,10 +14,12 @@ from pathlib import Path
 import pytest
 from keeper_parts import ending, expired, on_disk, push, state_of
 from keeper_provider import running_provider
-from keeper_stampede import holder_in_exchange, reader, stampede
+from keeper_stampede import children, holder_in_exchange, reader, stampede
 
 from sandbox_provider.testing import running_sandbox
 from token_keeper import TokenDocument, TokenStore
+from token_keeper.errors import ProviderUnavailable
+from token_keeper.state import Rotation
 
 CONSUMER = """
 import sys
@@ -89,19 +91,34 @@ def test_a_token_near_its_end_is_renewed_by_one_and_nobody_waits(path: Path) -> 
         assert max(served) < 2.0, "they go on with the token they have, before the new one is there"
 
 
-def test_a_provider_that_fails_is_asked_once_by_all(path: Path) -> None:
+@pytest.mark.parametrize("rotation", ["no", "unknown"])
+def test_a_provider_that_fails_is_asked_once_a_step_by_all(path: Path, rotation: Rotation) -> None:
+    """Sixty-four processes that go on asking for their token, through several steps of the back-off."""
+    insisted = 4.0
     with running_provider(latency=0.1) as provider:
-        push(TokenStore(path), expired(provider.grant()), rotation="no")
-        provider.script.extend(["fault"] * 99)
+        push(TokenStore(path), expired(provider.grant()), rotation=rotation)
+        provider.script.extend(["fault"] * 999)
+
+        def insist() -> str:
+            store = TokenStore(path)
+            end = time.monotonic() + insisted
+            said = set()
+            while time.monotonic() < end:
+                try:
+                    return store.access_token()
+                except ProviderUnavailable as error:
+                    said.add(error.reason)
+                time.sleep(0.02)
+            return " ".join(sorted(said))
+
         begun = time.monotonic()
-        outcomes = stampede(path, 32)
+        outcomes = children(64, insist)
         elapsed = time.monotonic() - begun
-        assert {outcome.error for outcome in outcomes} == {
-            "ProviderUnavailable: Status500",
-            "ProviderUnavailable: BackOff",
-        }
-        # one for each step of the back-off, which doubles from 0.8 s at the least; a busy machine sees a second step
-        assert len(provider.forms) <= 1 + math.log2(1 + elapsed / 0.8)
+        assert {outcome.error for outcome in outcomes} == {None}
+        assert {outcome.token for outcome in outcomes} <= {"BackOff", "BackOff Status500", "Status500"}
+        # one for each step of the back-off, which doubles from 0.8 s at the least
+        assert 3 <= len(provider.forms) <= 1 + math.log2(1 + elapsed / 0.8)
+        assert state_of(path).failures == len(provider.forms)
 
 
 def test_a_dead_grant_is_found_out_once_by_all(path: Path) -> None:

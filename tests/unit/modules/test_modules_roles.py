@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -34,10 +35,25 @@ def test_no_role_can_put_its_part_of_a_deployment_on_another_engine(role: str) -
 
 
 def test_the_role_hands_every_option_of_the_question_on() -> None:
-    (task,) = yaml.safe_load((ROOT / "roles" / "oauth_token" / "tasks" / "obtain.yml").read_text())
+    task = yaml.safe_load((ROOT / "roles" / "oauth_token" / "tasks" / "obtain.yml").read_text())[0]
     assert task["oauth_token"].keys() == arguments.OAUTH_TOKEN.keys() - {"docker_host"}
 
 
 def test_hosts_ask_for_consent_one_after_the_other() -> None:
-    (task,) = yaml.safe_load((ROOT / "roles" / "oauth_token" / "tasks" / "obtain.yml").read_text())
+    task = yaml.safe_load((ROOT / "roles" / "oauth_token" / "tasks" / "obtain.yml").read_text())[0]
     assert task["throttle"] == 1
+
+
+def test_the_application_refuses_the_proxies_that_the_helper_refuses() -> None:
+    known = yaml.safe_load((ROOT / "roles" / "app_stack" / "vars" / "main.yml").read_text())
+    told = re.compile(known["__app_stack_credentials"])
+    for value in (
+        "http://user:canary@proxy:1",
+        "token@proxy",
+        " //u@p",
+        "\nu:p@h",
+        "http://proxy:1",
+        "/etc/ssl/a@b.pem",
+        "",
+    ):
+        assert bool(told.match(value)) == bool(arguments._CREDENTIALS.match(value)), value

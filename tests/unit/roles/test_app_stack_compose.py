@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -39,3 +43,69 @@ def test_a_dollar_in_the_environment_stays_a_dollar(value: str) -> None:
         # Compose takes two for one, and one for the beginning of a variable
         assert told == value.replace("$", "$$")
         assert composed["services"][service]["environment"]["REDIS_URL"] == "redis://redis:6379/0"
+
+
+@pytest.mark.parametrize(
+    ("bind", "published", "hosts"),
+    [
+        ("127.0.0.1", "127.0.0.1", []),
+        ("192.0.2.7", "192.0.2.7", ["192.0.2.7"]),
+        ("::", "[::]", []),
+        ("2001:db8::7", "[2001:db8::7]", ["[2001:db8::7]"]),
+    ],
+)
+def test_an_address_of_ipv6_is_published_in_brackets(bind: str, published: str, hosts: list[str]) -> None:
+    services = rendered(app_stack_api_bind=bind, app_stack_keeper_bind=bind)["services"]
+    assert services["api"]["ports"] == [f"{published}:8080:8080"]
+    assert services["keeper"]["ports"] == [f"{published}:9401:9401"]
+    allowed = services["api"]["environment"]["API_ALLOWED_HOSTS"].split(",")
+    assert allowed == ["localhost", "127.0.0.1", "[::1]", "api", *hosts]
+
+
+def test_the_keeper_has_the_volume_the_provider_and_nothing_else() -> None:
+    proxies = {"HTTPS_PROXY": "http://proxy.example:3128", "SSL_CERT_FILE": "/etc/ssl/own@example.pem"}
+    services = rendered(app_stack_environment={**proxies, "LOG_LEVEL": "debug"}, app_stack_restart="always")["services"]
+    keeper, api = services["keeper"], services["api"]
+    assert keeper["image"] == "keeper:1"
+    assert keeper["command"] == ["keep"]
+    assert keeper["environment"] == {
+        **proxies,
+        "TOKEN_KEEPER_PATH": "/app/tokens/token.json",
+        "TOKEN_KEEPER_SERVICE": "keeper",
+    }
+    assert keeper["networks"] == ["egress"]
+    assert keeper["volumes"] == api["volumes"]
+    # it is hardened, restarted, limited and asked for its health as the others are
+    for name in ("init", "read_only", "user", "cap_drop", "security_opt", "pids_limit", "restart", "logging", "tmpfs"):
+        assert keeper[name] == api[name], name
+    assert {"mem_limit", "cpus", "healthcheck", "stop_grace_period"} <= keeper.keys()
+
+
+def test_without_a_keeper_nothing_else_is_another() -> None:
+    with_one, without = rendered(), rendered(app_stack_keeper=False)
+    assert with_one["services"].pop("keeper")
+    assert with_one == without
+
+
+class Health(BaseHTTPRequestHandler):
+    """Answers as the keeper does: well on one path, and otherwise not."""
+
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path == self.server.well else 503)  # type: ignore[attr-defined]
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize(("well", "code"), [("/healthz", 0), ("/elsewhere", 1)])
+def test_the_keeper_is_healthy_when_it_says_so(well: str, code: int) -> None:
+    with HTTPServer(("127.0.0.1", 0), Health) as server:
+        server.well = well  # type: ignore[attr-defined]
+        threading.Thread(target=server.serve_forever).start()
+        kind, program, *arguments = rendered()["services"]["keeper"]["healthcheck"]["test"]
+        assert (kind, program) == ("CMD", "python")
+        here = [part.replace("9401", str(server.server_port)) for part in arguments]
+        asked = subprocess.run([sys.executable, *here], capture_output=True, text=True, check=False)
+        server.shutdown()
+    assert (asked.returncode, asked.stderr) == (code, "")
