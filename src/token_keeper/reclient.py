@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 from token_keeper.document import TokenDocument
-from token_keeper.errors import Conflict
+from token_keeper.errors import (
+    ClientRejected,
+    Conflict,
+    PolicyDenied,
+    ProviderUnavailable,
+    ReauthRequired,
+    StorageError,
+)
 from token_keeper.fingerprint import fingerprint
 from token_keeper.ledger import Ledger
 from token_keeper.reading import missing
@@ -59,14 +67,27 @@ def change_client(
     if dry_run:
         may_ask(ledger, document, force=insists)
         return reason
+    kept = EarlierClient.read(volume)
     if not back:
         EarlierClient(document.client_id, document.client_secret).write(volume, ledger.directory)
-    exchange(
-        ledger, force=insists, deadline=deadline, change=ClientChange(secret, _record(ledger, document, secret, by))
-    )
+    change = ClientChange(secret, _record(ledger, document, secret, by))
+    try:
+        exchange(ledger, force=insists, deadline=deadline, change=change)
+    except (ClientRejected, PolicyDenied, ReauthRequired, ProviderUnavailable):
+        if not back and ledger.document == document and state.rotation_begun is None:
+            _keep_again(ledger, kept)  # nothing came of it: the way back of the change before is still the one
+        raise
     if back:
         volume.remove(ledger.directory, volume.client_name)
     return reason
+
+
+def _keep_again(ledger: Ledger, kept: EarlierClient | None) -> None:
+    with contextlib.suppress(StorageError):  # why the provider refused is the one to tell
+        if kept is None:
+            ledger.volume.remove(ledger.directory, ledger.volume.client_name)
+        else:
+            kept.write(ledger.volume, ledger.directory)
 
 
 def _record(ledger: Ledger, document: TokenDocument, secret: str, by: str) -> RotationRecord:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import secrets
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from token_keeper import report
 from token_keeper.address import where
@@ -28,9 +28,7 @@ from token_keeper.rotation_rules import (
     judge_stage,
 )
 from token_keeper.staging import Staged, promoted, settle
-
-if TYPE_CHECKING:
-    from token_keeper.writer import Writer
+from token_keeper.writer import Writer, with_life_left
 
 
 class RotationOutcome(NamedTuple):
@@ -93,8 +91,7 @@ class Rotator:
             Conflict: another document is staged, its refresh token was superseded, or it is of the current grant.
             StorageError, LockTimeout: nothing was changed.
         """
-        if expires_in is not None:
-            document = document.with_expires_in(expires_in, time.time())
+        document = with_life_left(document, expires_in)
         with self._writer.held(dry_run=dry_run) as ledger:
             staged = _staged(ledger, patient=force)
             current = ledger.document

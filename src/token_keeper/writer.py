@@ -159,15 +159,7 @@ class Writer:
         dry_run: bool,
     ) -> ReplaceOutcome:
         """Put a document into the volume, unless what is there is newer."""
-        if expires_in is not None:
-            try:
-                document = document.with_expires_in(expires_in, time.time())
-            except (TypeError, ValueError, OverflowError):
-                raise TokenKeeperError(
-                    f"{expires_in!r} is no number of seconds that a token can live; nothing was changed",
-                    reason="InvalidValue",
-                    remedy="pass the seconds that are left of the access token's life, such as 3599",
-                ) from None
+        document = with_life_left(document, expires_in)
         with self._ledger(self._lock_timeout, dry_run=dry_run) as opened:
             ledger = _replaceable(opened)
             before = report.describe(ledger.document) if ledger.document else None
@@ -268,6 +260,7 @@ class Writer:
     def _forget_grant(self, ledger: Ledger) -> None:
         if ledger.state.grant is not None:
             ledger.history.forget(ledger.directory, ledger.state.grant)
+        ledger.volume.remove(ledger.directory, ledger.volume.client_name)
 
     @contextlib.contextmanager
     def _ledger(
@@ -318,6 +311,24 @@ class Writer:
         state = self._reader.state() or State()
         facts = report.describe(reading.document)
         return RefreshOutcome(False, state.generation, state.exchanges, facts, facts)
+
+
+def with_life_left(document: TokenDocument, expires_in: float | None) -> TokenDocument:
+    """Return a document with its expiry told by this machine's clock, where the sender has told the seconds left.
+
+    Raises:
+        TokenKeeperError: that is no number of seconds.
+    """
+    if expires_in is None:
+        return document
+    try:
+        return document.with_expires_in(expires_in, time.time())
+    except (TypeError, ValueError, OverflowError):
+        raise TokenKeeperError(
+            f"{expires_in!r} is no number of seconds that a token can live; nothing was changed",
+            reason="InvalidValue",
+            remedy="pass the seconds that are left of the access token's life, such as 3599",
+        ) from None
 
 
 def _just_renewed(state: State) -> bool:

@@ -65,6 +65,7 @@ def test_a_secret_that_is_refused_leaves_everything_as_it_was(
     assert path.read_bytes() == before
     assert (state.failures, state.cooldown, state.journal, state.rotation_begun) == (0, None, None, None)
     assert state.rotation_record is None
+    assert not client_path(path).exists()
     assert (pendings(path), rotating.exchanges, state.generation) == ([], 0, 1)
     assert events_of(path)[-1] == "ClientRefused"
     assert store.refresh(force=True).exchanged
@@ -122,6 +123,16 @@ def test_the_way_back_is_another_exchange(
     assert not client_path(path).exists()
     assert store.rotation.reclient(None).changed is False
     assert rotating.exchanges == 2
+
+
+def test_a_refused_third_secret_leaves_the_way_back_to_the_first(
+    store: TokenStore, rotating: Provider, path: Path, document: TokenDocument
+) -> None:
+    store.rotation.reclient(NEW)
+    with pytest.raises(ClientRejected):
+        store.rotation.reclient("no such secret")
+    assert store.rotation.reclient(None).reason == "ClientRolledBack"
+    assert on_disk(path).client_secret == document.client_secret
 
 
 def test_no_way_back_once_the_old_secret_is_dead(

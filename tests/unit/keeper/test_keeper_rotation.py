@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import stat
+import threading
 from pathlib import Path
 
 import pytest
@@ -431,6 +432,61 @@ def test_what_is_staged_can_be_forgotten_and_revoked(store: TokenStore, provider
     assert provider.revoked == [new.refresh_token]
     assert store.rotation.unstage().reason == "NothingStaged"
     assert (path.read_bytes(), staged_path(path).exists()) == (before, False)
+
+
+# -- among others
+
+
+def test_rotations_in_a_row_are_not_noticed_by_those_who_read(
+    store: TokenStore, provider: Provider, path: Path
+) -> None:
+    push(store, provider.grant())
+    stop, failures = threading.Event(), []
+
+    def read() -> None:
+        mine = TokenStore(path)
+        while not stop.is_set():
+            try:
+                assert mine.access_token() in provider.access_tokens
+            except BaseException as error:
+                failures.append(error)
+                return
+
+    readers = [threading.Thread(target=read) for _ in range(4)]
+    for reader in readers:
+        reader.start()
+    for _ in range(20):
+        store.rotation.stage(provider.grant())
+        store.rotation.check(f"{provider.url}/calendar")
+        store.rotation.promote()
+        store.rotation.converged()
+        store.rotation.retire(revocation_uri=provider.revocation_uri, semantics="token")
+    stop.set()
+    for reader in readers:
+        reader.join()
+    assert failures == []
+    assert (provider.exchanges, len(provider.live), state_of(path).generation) == (0, 1, 21)
+
+
+def test_the_doctor_tells_of_a_staged_document(store: TokenStore, provider: Provider, path: Path) -> None:
+    push(store, provider.grant())
+    store.rotation.stage(provider.grant())
+    found = {finding.message: finding.level for finding in examine(path) if finding.check == "Leftovers"}
+    assert found == {"a staged document waits for 0.0 h": "ok"}
+    fields = json.loads(staged_path(path).read_text())
+    fields["record"]["started"] -= 100_000
+    staged_path(path).write_text(json.dumps(fields))
+    found = {finding.message: finding.level for finding in examine(path) if finding.check == "Leftovers"}
+    assert found == {"a staged document waits for 27.8 h": "warning"}
+    staged_path(path).chmod(0o644)
+    assert any(str(staged_path(path)) in finding.message for finding in examine(path) if finding.check == "Files")
+
+
+def test_what_is_no_life_of_a_token_is_not_staged(store: TokenStore, provider: Provider, path: Path) -> None:
+    with pytest.raises(TokenKeeperError) as caught:
+        store.rotation.stage(provider.grant(), expires_in=float("nan"))
+    assert caught.value.reason == "InvalidValue"
+    assert not staged_path(path).exists()
 
 
 # -- after a kill, by hand; the sweep of tests/faults kills at every call
