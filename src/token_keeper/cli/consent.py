@@ -130,6 +130,7 @@ def complete(
     )
     return {
         **outcome.as_dict(),
+        "account": found.account,
         "warnings": list(found.warnings),
         "grant_expires_in": None if found.grant_expires_in is None else int(found.grant_expires_in),
     }
