@@ -222,6 +222,7 @@ def test_a_source_that_fails_fails_nothing(
         (Account("ada@example.org"), "42", None),
         (Account("bob@example.org", "42"), "ada@example.org", False),
         (Account("", "42"), "43", False),
+        (Account("", "aB"), "Ab", False),
     ],
 )
 def test_comparison(found: Account, expected: str, same: bool | None) -> None:

@@ -15,14 +15,15 @@ from token_keeper.cli.login import login
 from token_keeper.provider import _LAYOUT
 
 ROOT = Path(__file__).resolve().parents[3]
+CLI = [ROOT / "src/token_keeper/cli" / name for name in ("consent.py", "login.py")]
 
 
 def test_every_reason_is_explained() -> None:
     package = ROOT / "src/token_keeper"
-    sources = [path.read_text() for path in [*package.glob("consent/*.py"), package / "provider.py"]]
+    sources = [path.read_text() for path in [*package.glob("consent/*.py"), package / "provider.py", *CLI]]
     reasons = {reason for source in sources for reason in re.findall(r'"((?:[A-Z][a-z]+){2,})"', source)}
     reasons -= {"ClientSecrets"}  # the class, in __all__
-    page = (ROOT / "docs/consent.md").read_text()
+    page = "".join((ROOT / "docs" / name).read_text() for name in ("consent.md", "cli.md"))
 
     assert {"StateMismatch", "ScopesMissing", "RedirectPortInUse", "ConsentRefused"} <= reasons
     assert {reason for reason in reasons if f"`{reason}`" not in page} == set()
