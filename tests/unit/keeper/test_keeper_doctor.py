@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -275,14 +278,17 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files
 
 
 @pytest.fixture
-def of_the_app(sound: Path, tmp_path: Path) -> Path:
-    """A volume that belongs to the app's user, with all that is in it."""
-    for folder in (tmp_path, *tmp_path.parents):
-        if str(folder).startswith("/tmp/"):
-            folder.chmod(folder.stat().st_mode | 0o711)
-    for path in (sound.parent, sound, *side_files(sound)):
-        os.chown(path, 1999, 1998)
-    return sound
+def of_the_app(sound: Path) -> Iterator[Path]:
+    """A volume that belongs to the app's user, with all that is in it.
+
+    Not in pytest's own folder: each run of pytest, and the tests start some, closes it to others.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o711)
+        moved = Path(shutil.move(sound.parent, name)) / sound.name
+        for path in (moved.parent, moved, *side_files(moved)):
+            os.chown(path, 1999, 1998)
+        yield moved
 
 
 def found_as_the_app(path: Path) -> dict[str, dict[str, Any]]:
