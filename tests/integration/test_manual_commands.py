@@ -40,7 +40,7 @@ def use(deployment: Deployment) -> None:
 
 
 def is_mended(deployment: Deployment, before: dict[str, Any]) -> None:
-    """Use the token, which is served all the while, until its file is as it was: whoever spoiled it may be at it still."""
+    """Use the token, which is served all the while, until its file is as it was: whoever spoiled it may be at it."""
 
     def whole() -> bool:
         use(deployment)
