@@ -123,6 +123,7 @@ class FilterModule:
         return {
             "rotation_plan": plan,
             "rotation_unfinished": unfinished,
+            "rotation_kind": kind_of,
             "rotation_way_back": way_back,
             "rotation_shared": shared,
             "rotation_names": names,
