@@ -51,10 +51,11 @@ def document(deployment: Deployment) -> dict[str, Any]:
 
 def new_grant(deployment: Deployment) -> dict[str, Any]:
     """Return the document of a new grant, as a consent would have brought it."""
-    made = admin(deployment, "POST", "grants", scopes=SCOPES)
+    live = document(deployment)
+    made = admin(deployment, "POST", "grants", scopes=SCOPES, client_id=live["client_id"])
     grant = {"token": made["access_token"], "refresh_token": made["refresh_token"]}
     client = {name: made[name] for name in ("client_id", "client_secret")}
-    return {**{name: value for name, value in document(deployment).items() if name != "expiry"}, **grant, **client}
+    return {**{name: value for name, value in live.items() if name != "expiry"}, **grant, **client}
 
 
 def stage(deployment: Deployment, staged: dict[str, Any] | None = None) -> dict[str, Any]:
