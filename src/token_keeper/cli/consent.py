@@ -62,10 +62,12 @@ def begin(store: TokenStore, valid: float) -> dict[str, Any]:
         account=_text(fields, "account"),
         login_hint=_text(fields, "login_hint"),
     )
+    seen = store.status()
     begun = consents.begin(
         inquiry,
         store.path,
-        generation=_generation(store.status()),
+        generation=_generation(seen),
+        grant=seen.grant,
         redirect_port=_port(fields),
         valid=valid,
     )
@@ -81,7 +83,7 @@ def begin(store: TokenStore, valid: float) -> dict[str, Any]:
 
 
 @consent.command()
-@click.option("--expect", type=int, help="Replace exactly this generation; by default the one that `begin` has seen.")
+@click.option("--expect", type=int, help="Replace exactly this generation; by default what `begin` has seen.")
 @click.option(
     "--rotation", type=click.Choice(["yes", "no", "unknown"]), help="Does the provider rotate refresh tokens?"
 )
@@ -107,8 +109,10 @@ def complete(
     if answer is None:
         raise _malformed("has no answer")
     seen = store.status()
-    expected = waiting(client, store.path).generation if expect is None else expect
-    if _generation(seen) != expected:
+    there = waiting(client, store.path)
+    expected = there.generation if expect is None else expect
+    # a document that was only renewed meanwhile is the one that was seen, unless somebody insists on a number
+    if _generation(seen) != expected and not (expect is None and _is_same_grant(there.grant, seen)):
         # told before the code is spent, so that the answer is as good as before
         raise Conflict(
             f"{store.path} is at generation {_generation(seen)}, not {expected}: another writer was faster",
@@ -137,10 +141,13 @@ def _push(store: TokenStore, document: TokenDocument, seen: Status, **declared: 
         return store.replace(document, expect=_generation(seen), **declared)
     except Conflict as error:
         now = store.status()
-        same = seen.document["state"] == "sound" and seen.grant is not None and now.grant == seen.grant
-        if error.reason != "GenerationChanged" or not same:
+        if error.reason != "GenerationChanged" or not _is_same_grant(seen.grant, now):
             raise
         return store.replace(document, expect=_generation(now), **declared)
+
+
+def _is_same_grant(grant: str | None, now: Status) -> bool:
+    return now.document["state"] == "sound" and grant is not None and now.grant == grant
 
 
 def _generation(status: Status) -> int:

@@ -62,11 +62,13 @@ class Waiting:
         request: the question, with its verifier.
         account: the account that has to consent, ``None`` for any.
         generation: the generation that was seen in the first step.
+        grant: name of the grant that was seen there, ``None`` where none was.
     """
 
     request: AuthorizationRequest
     account: str | None
     generation: int
+    grant: str | None
 
 
 def begin(
@@ -74,6 +76,7 @@ def begin(
     path: str | os.PathLike[str],
     *,
     generation: int,
+    grant: str | None = None,
     redirect_port: int = 0,
     valid: float = VALID,
     lock_timeout: float = 30.0,
@@ -84,6 +87,7 @@ def begin(
         inquiry: what is asked for.
         path: the document, which need not exist; its directory has to.
         generation: the volume's generation that the consent is to replace.
+        grant: name of the grant that it is to replace, as ``status`` has it.
         redirect_port: port of the redirect on 127.0.0.1, where nobody listens; 0 takes any.
         valid: seconds for which the second step may follow.
         lock_timeout: seconds to wait for other writers.
@@ -108,6 +112,7 @@ def begin(
         "state": request.state,
         "verifier": request.verifier,
         "generation": generation,
+        "grant": grant,
     }
     name = side_file(volume)
     with DirectoryLock(volume.directory).hold(lock_timeout) as directory:
@@ -153,7 +158,7 @@ def waiting(client: ClientSecrets, path: str | os.PathLike[str]) -> Waiting:
             reason="ClientChanged",
             remedy="give the client secrets with which it was begun, or begin again",
         )
-    return Waiting(_request(fields, client, where), fields["account"], fields["generation"])
+    return Waiting(_request(fields, client, where), fields["account"], fields["generation"], fields["grant"])
 
 
 def complete(
@@ -229,7 +234,8 @@ def _read(data: bytes, where: Path) -> tuple[Mapping[str, Any], Span]:
         span = Span.parse(fields["span"])
         texts = (fields[name] for name in ("client_fingerprint", "redirect_uri", "url", "state", "verifier"))
         sound = fields["format"] == 1 and span.is_sane() and all(isinstance(t, str) and t for t in texts)
-        sound = sound and isinstance(fields["generation"], int) and isinstance(fields["account"], (str, type(None)))
+        sound = sound and isinstance(fields["generation"], int)
+        sound = sound and all(isinstance(fields[name], (str, type(None))) for name in ("account", "grant"))
     except (ValueError, RecursionError, KeyError, TypeError):
         sound = False
     if not sound:
