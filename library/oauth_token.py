@@ -250,8 +250,9 @@ EXAMPLES = r"""
     volume: token_data
     image: "{{ images_keeper }}"
     client_secrets: "{{ vault_oauth_client }}"
-    provider: {name: example, refresh_tokens: {rotation: "yes", reuse_grace: 30}}
+    provider: generic
     issuer: https://login.example.com
+    rotation: "yes"
     scopes: [calendar.write]
     account: assistant@example.com
 

@@ -23,6 +23,11 @@ from sandbox_provider.testing import CALENDAR_SCOPES, Sandbox, running_sandbox
 pytestmark = pytest.mark.engine
 
 TALKATIVE = {"ANSIBLE_DEBUG": "1", "ANSIBLE_DISPLAY_ARGS_TO_STDOUT": "1", "ANSIBLE_DISPLAY_TRACEBACK": "always"}
+PROFILE = {
+    "name": "another",
+    "authorization_parameters": {"access_type": "offline", "prompt": "consent"},
+    "refresh_tokens": {"rotation": "yes", "reuse_grace": 30},
+}
 NO_DESKTOP = ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY", "SSH_CONNECTION", "SSH_TTY")
 
 
@@ -48,7 +53,7 @@ def variables(volume: TokenVolume, provider: Sandbox, folder: Path, **more: Any)
         "oauth_token_image": volume.image,
         "oauth_token_client_secrets_file": str(client),
         "oauth_token_issuer": provider.url,
-        "oauth_token_provider": {"name": "another", "refresh_tokens": {"rotation": "yes", "reuse_grace": 30}},
+        "oauth_token_provider": PROFILE,
         "oauth_token_scopes": list(CALENDAR_SCOPES),
         "oauth_token_network": "host",
         **more,
