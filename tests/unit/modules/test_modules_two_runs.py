@@ -1,4 +1,4 @@
-"""A consent in two runs, with the real command behind a pretended docker, and a provider that is found by its issuer."""
+"""A consent in two runs: the real command behind a pretended docker, and a provider that is found by its issuer."""
 
 from __future__ import annotations
 
