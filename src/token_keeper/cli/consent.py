@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from token_keeper.consent import ClientSecrets
     from token_keeper.document import TokenDocument
     from token_keeper.report import ReplaceOutcome
+    from token_keeper.rotation import RotationOutcome
     from token_keeper.status import Status
 
 _ASKED: Final = frozenset(
@@ -37,8 +38,11 @@ def consent() -> None:
 @click.option(
     "--valid", type=Seconds(1), default=600.0, show_default=True, help="Seconds for which the answer may follow."
 )
+@click.option(
+    "--keep", type=Seconds(0), help="Show the same question again where it waits and has this many seconds left."
+)
 @verb
-def begin(store: TokenStore, valid: float) -> dict[str, Any]:
+def begin(store: TokenStore, *, valid: float, keep: float | None) -> dict[str, Any]:
     """Take the question on stdin, keep its verifier in the volume, and print the address to open.
 
     The question is a JSON object: client_secrets and scopes, and as far as needed provider, issuer, auth_uri,
@@ -62,15 +66,18 @@ def begin(store: TokenStore, valid: float) -> dict[str, Any]:
         account=_text(fields, "account"),
         login_hint=_text(fields, "login_hint"),
     )
+    seen = store.status()
     begun = consents.begin(
         inquiry,
         store.path,
-        generation=_generation(store.status()),
+        generation=_generation(seen),
+        grant=seen.grant,
         redirect_port=_port(fields),
         valid=valid,
+        keep=keep,
     )
     return {
-        "changed": True,
+        "changed": not begun.again,
         "url": begun.url,
         "redirect_uri": begun.redirect_uri,
         "expires_in": int(begun.expires_in),
@@ -81,7 +88,7 @@ def begin(store: TokenStore, valid: float) -> dict[str, Any]:
 
 
 @consent.command()
-@click.option("--expect", type=int, help="Replace exactly this generation; by default the one that `begin` has seen.")
+@click.option("--expect", type=int, help="Replace exactly this generation; by default what `begin` has seen.")
 @click.option(
     "--rotation", type=click.Choice(["yes", "no", "unknown"]), help="Does the provider rotate refresh tokens?"
 )
@@ -91,9 +98,16 @@ def begin(store: TokenStore, valid: float) -> dict[str, Any]:
     type=click.Choice(["testing", "production", "unknown"]),
     help="Is the app's consent screen published?",
 )
+@click.option("--stage", is_flag=True, help="Keep the document beside the current one, as `stage` does.")
 @verb
 def complete(
-    store: TokenStore, *, expect: int | None, rotation: str | None, reuse_grace: float | None, publishing: str | None
+    store: TokenStore,
+    *,
+    expect: int | None,
+    rotation: str | None,
+    reuse_grace: float | None,
+    publishing: str | None,
+    stage: bool,
 ) -> dict[str, Any]:
     """Take the answer on stdin, redeem its code, and put the document into the volume.
 
@@ -107,8 +121,10 @@ def complete(
     if answer is None:
         raise _malformed("has no answer")
     seen = store.status()
-    expected = waiting(client, store.path).generation if expect is None else expect
-    if _generation(seen) != expected:
+    there = waiting(client, store.path)
+    expected = there.generation if expect is None else expect
+    # a document that was only renewed meanwhile is the one that was seen, unless somebody insists on a number
+    if _generation(seen) != expected and not (expect is None and _is_same_grant(there.grant, seen)):
         # told before the code is spent, so that the answer is as good as before
         raise Conflict(
             f"{store.path} is at generation {_generation(seen)}, not {expected}: another writer was faster",
@@ -116,14 +132,19 @@ def complete(
             remedy="look with `token-keeper status`, then complete again with --expect; the answer was not used",
         )
     found = consents.complete(answer, client, store.path)
-    outcome = _push(
-        store,
-        found.document,
-        seen,
-        rotation=cast("Rotation | None", rotation),
-        reuse_grace=reuse_grace,
-        publishing=cast("Publishing | None", publishing),
-    )
+    outcome: ReplaceOutcome | RotationOutcome
+    if stage:
+        # in the place of one that waited: a person has just consented, and that can't be had again
+        outcome = store.rotation.stage(found.document, "reconsent", force=True)
+    else:
+        outcome = _push(
+            store,
+            found.document,
+            seen,
+            rotation=cast("Rotation | None", rotation),
+            reuse_grace=reuse_grace,
+            publishing=cast("Publishing | None", publishing),
+        )
     return {
         **outcome.as_dict(),
         "warnings": list(found.warnings),
@@ -137,10 +158,13 @@ def _push(store: TokenStore, document: TokenDocument, seen: Status, **declared: 
         return store.replace(document, expect=_generation(seen), **declared)
     except Conflict as error:
         now = store.status()
-        same = seen.document["state"] == "sound" and seen.grant is not None and now.grant == seen.grant
-        if error.reason != "GenerationChanged" or not same:
+        if error.reason != "GenerationChanged" or not _is_same_grant(seen.grant, now):
             raise
         return store.replace(document, expect=_generation(now), **declared)
+
+
+def _is_same_grant(grant: str | None, now: Status) -> bool:
+    return now.document["state"] == "sound" and grant is not None and now.grant == grant
 
 
 def _generation(status: Status) -> int:

@@ -58,12 +58,13 @@ def ask(prompt: str, deadline: float, is_over: Callable[[], bool] = lambda: Fals
     with opened() as terminal:
         if terminal is None:
             raise TimeoutError
-        click.echo(prompt, nl=False, err=True)
         before = termios.tcgetattr(terminal)
         quiet = list(before)
         quiet[3] &= ~(termios.ECHO | termios.ICANON)
         try:
+            # before the prompt: who sees that may paste at once
             termios.tcsetattr(terminal, termios.TCSADRAIN, quiet)
+            click.echo(prompt, nl=False, err=True)
             return _read(terminal, deadline, is_over)
         finally:
             with contextlib.suppress(termios.error):  # it is gone

@@ -110,8 +110,8 @@ def _to_get_a_refresh_token(request: AuthorizationRequest) -> str:
     ]
     if lacking:
         return (
-            f"the question was asked without {' and '.join(lacking)}, by the extra parameters or the provider's profile: "
-            "ask with that; an OpenID Connect provider may want the scope offline_access instead"
+            f"the question was asked without {' and '.join(lacking)}, by the extra parameters or the profile: ask "
+            "with that; an OpenID Connect provider may want the scope offline_access instead"
         )
     return (
         "it was asked for with prompt=consent and access_type=offline, so remove this app in the account's settings "
