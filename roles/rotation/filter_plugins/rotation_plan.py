@@ -110,6 +110,11 @@ def _current(status: Status | None) -> str | None:
     return document.get("refresh_token_fingerprint") if document.get("state") == "sound" else None
 
 
+def tokens_of(tokens: Sequence[Mapping[str, Any]], volume: str, file: str) -> list[Mapping[str, Any]]:
+    """Return those of a host's tokens that are this one: what an entry doesn't say is as the rotation's."""
+    return [entry for entry in tokens if (entry.get("volume") or volume, entry.get("file") or file) == (volume, file)]
+
+
 def names(groups: Sequence[Sequence[str]]) -> str:
     """Return groups of hosts as a part of a sentence."""
     return "; ".join(" and ".join([", ".join(group[:-1]), group[-1]]) for group in groups)
@@ -127,4 +132,5 @@ class FilterModule:
             "rotation_way_back": way_back,
             "rotation_shared": shared,
             "rotation_names": names,
+            "rotation_tokens": tokens_of,
         }

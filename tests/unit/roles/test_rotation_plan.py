@@ -118,3 +118,12 @@ def test_hosts_that_share_a_grant_are_found(hosts: dict[str, Any], groups: list[
 
 def test_hosts_are_named_in_a_sentence() -> None:
     assert rotation.names([["a", "b", "c"], ["d", "e"]]) == "a, b and c; d and e"
+
+
+def test_of_several_tokens_only_the_one_that_is_rotated_is_asked_for() -> None:
+    calendar, reports = {"name": "calendar"}, {"name": "reports", "file": "reports.json"}
+    elsewhere = {"name": "elsewhere", "volume": "other"}
+    tokens = [calendar, reports, elsewhere]
+    assert rotation.tokens_of(tokens, "data", "token.json") == [calendar]
+    assert rotation.tokens_of(tokens[1:], "data", "reports.json") == [reports]
+    assert rotation.tokens_of([], "data", "token.json") == []
