@@ -61,11 +61,14 @@ def under_load(deployment: Deployment) -> Iterator[None]:
 
 
 def test_a_new_grant_goes_live_under_load(rotatable: Deployment) -> None:
-    before, new = rotatable.status(), stage(rotatable)
+    before, consents = rotatable.status(), rotatable.counters()["exchanges"]["authorization_code"]
+    checked = rotatable.playbook(ROTATE, *RECONSENT, "--check").succeeded()
+    assert checked.changed > 0
+    assert rotatable.status()["staged"] is None
     with under_load(rotatable):
         rotatable.playbook(ROTATE, *RECONSENT).succeeded()
     after = rotatable.status()
-    assert document(rotatable)["refresh_token"] == new["refresh_token"]
+    assert rotatable.counters()["exchanges"]["authorization_code"] == consents + 1
     assert after["rotation_record"]["phase"] == "retired"
     assert after["rotation_record"]["grant_before"] == before["grant"]
     assert after["grant"] == after["rotation_record"]["grant_after"] != before["grant"]
