@@ -10,11 +10,12 @@ short_description: Obtain an OAuth 2.0 token by consent, and put it into a token
 description:
   - Makes sure that a Docker volume holds a token document of this client, for these scopes, with a living grant.
   - If it does, nothing happens; the provider is not asked. If it does not, what earlier writers left is settled first,
-    which may bring back a document that fits. Only then a person consents in a browser on the
-    controller (authorization code with PKCE and a loopback redirect), and the answer goes into the volume at once.
+    which may bring back a document that fits. Only then a person consents in a browser (authorization code with PKCE
+    and a loopback redirect), and what comes of the answer goes into the volume at once.
   - The volume is looked at through the connection of the task, as M(token_volume) does. The document travels from the
     controller's memory to a helper's stdin. It is never an argument of a module, and never in a result, log or file.
-  - If the consent fails, or brings no refresh token or fewer scopes than O(scopes), the volume stays as it was.
+  - If the consent fails, or brings no refresh token, fewer scopes than O(scopes) or another account than O(account),
+    the volume stays as it was.
   - A document that is there already is never renewed by this action; the consumers do that where it lives.
 version_added: "0.1.0"
 author:
@@ -30,13 +31,14 @@ attributes:
     support: full
     description: >-
       Says whether a person would be asked to consent, and why; asks nobody. If the image, or the client secrets of a
-      provider that the play itself brings up, are not there yet, nothing can be compared; a warning says so.
+      provider that the play itself brings up, are not there yet, nothing can be compared; a warning says so. A provider
+      whose endpoints have to be found by O(issuer) is asked for them.
   diff_mode:
     support: full
     description: Fingerprints, scopes, account and expiry of the document before and after; never a secret.
   idempotent:
     support: partial
-    description: It is, except with O(reconsent=true), which asks for consent each time.
+    description: It is, except with O(reconsent=true) and O(stage=true), which ask for consent each time.
   async:
     support: none
     description: A person has to see the address that the consent begins at.
@@ -70,10 +72,38 @@ options:
       - V(loopback) shows an address and opens it in a browser, if there is one, and waits for the answer on this
         machine.
         On a controller without a desktop, forward the port of the redirect as the message says.
+      - V(paste) shows an address to open on any machine, and asks at the terminal for the one that the browser ended
+        at, which is not echoed. The message has the command that forwards the port, with which the answer comes by
+        itself.
+      - V(two_step) needs nobody there. The task fails with the reason C(ConsentPending) and the address to open, and
+        a second run is given the O(answer). Question, PKCE verifier and exchange are the helper's, in and beside the
+        volume.
       - V(none) asks nobody. If a consent is needed, the task fails and says so.
+      - V(auto) is V(loopback) where O(browser) or E(BROWSER) names a browser, or Ansible runs at a terminal of a
+        desktop and not over SSH; else V(paste) at a terminal, and V(two_step) without one.
     type: str
-    choices: [loopback, none]
-    default: loopback
+    choices: [auto, loopback, paste, two_step, none]
+    default: auto
+  answer:
+    description:
+      - The address that the browser ended at, for the second run of V(consent=two_step); or a list of them, of which
+        the one with the question's state is taken. It makes V(consent=auto) and V(consent=paste) a second run, too.
+      - The code in it works once, and only together with the verifier, which is in the volume, and the client's secret.
+      - It is not used where the volume holds what is asked for.
+    type: raw
+  stage:
+    description: >-
+      Always ask for consent, and keep the document beside the current one (C(token-keeper stage), reason C(reconsent)),
+      in the place of one that is staged there. Consumers see nothing of it until it is promoted.
+    type: bool
+    default: false
+  provider:
+    description:
+      - The provider's profile (C(google), C(generic), the full path of a TOML file on the controller, or a mapping of
+        its form). By default it is told by the endpoints.
+      - What a profile that is named says of refresh tokens is declared as O(rotation) and O(reuse_grace) do, which go
+        before.
+    type: raw
   client_secrets:
     description:
       - The OAuth client, as the provider's console offers it for download (Google's C(client_secret.json)), or its
@@ -107,8 +137,9 @@ options:
     type: str
   issuer:
     description: >-
-      The provider's issuer identifier (RFC 8414). An answer that names another one (RFC 9207) is refused. By default
-      the client's own, else Google's for Google; for others nothing is compared.
+      The provider's issuer identifier (RFC 8414). An answer that names another one (RFC 9207) is refused. Where
+      neither options nor client name the endpoints, they are found by it. By default the client's own, else Google's
+      for Google; for others nothing is compared.
     type: str
   extra_params:
     description:
@@ -140,8 +171,10 @@ options:
     default: false
   account:
     description: >-
-      Account to consent for, such as an e-mail address. It is suggested to the provider and noted in the document. A
-      document that notes another account is replaced. The provider does not confirm it.
+      Account that has to consent, by its mail address or the provider's identifier. It is suggested to the provider,
+      and noted in the document. Where the provider tells who consented (id token, userinfo, tokeninfo) another one is
+      refused (C(AccountMismatch)); where it does not, a warning says so. A document that notes another account is
+      replaced.
     type: str
   allow_http:
     description: Allow endpoints without TLS on other machines than the controller. For sandboxes and tests.
@@ -158,6 +191,19 @@ options:
       Seconds for which the provider accepts a refresh token that was spent. Kept beside the document, and changed there
       likewise.
     type: float
+  network:
+    description: Docker network by which the helper reaches the provider, for V(consent=two_step).
+    type: str
+    default: bridge
+  environment:
+    description:
+      - Variables for that helper, such as C(HTTPS_PROXY). Not for secrets; they are on a command line. Names and
+        passwords in a proxy's address are refused.
+    type: dict
+    default: {}
+  ca_bundle:
+    description: File on the Docker host with the certificates that that helper trusts; by default those of the image.
+    type: str
   docker_cli:
     description: The C(docker) command, or its path, on the Docker host.
     type: str
@@ -199,6 +245,27 @@ EXAMPLES = r"""
     rotation: "yes"
     reuse_grace: 30
 
+- name: Obtain a token from a provider that is found by its issuer, of one account
+  oauth_token:
+    volume: token_data
+    image: "{{ images_keeper }}"
+    client_secrets: "{{ vault_oauth_client }}"
+    provider: generic
+    issuer: https://login.example.com
+    rotation: "yes"
+    scopes: [calendar.write]
+    account: assistant@example.com
+
+- name: Without a terminal, in the second run of two
+  oauth_token:
+    volume: token_data
+    image: "{{ images_keeper }}"
+    client_secrets: "{{ vault_oauth_client }}"
+    scopes: [calendar.write]
+    consent: two_step
+    answer: "{{ oauth_token_answer | default(omit, true) }}"
+    network: calendar-assistant_egress
+
 - name: In a pipeline, make sure that nobody has to consent
   oauth_token:
     volume: token_data
@@ -215,7 +282,7 @@ reason:
     document was put back in place of what a foreign hand or a writer that died had left, or why consent was needed,
     as one word (C(NoSoundDocument), C(ClientChanged), C(ScopesMissing),
     C(EndpointChanged), C(AccountChanged), C(ReauthRequired), C(ReconsentAsked); in check mode also C(VolumeMissing),
-    C(ImageMissing) and C(ClientSecretsMissing)).
+    C(ImageMissing) and C(ClientSecretsMissing)); C(Staged) if the document waits beside the current one.
   returned: success
   type: str
   sample: NoSoundDocument
@@ -249,6 +316,23 @@ after:
     account: ""
     expiry: "2026-11-23T12:00:00Z"
     expires_in: 3599
+staged:
+  description: >-
+    What is staged beside the current document, whose facts are in RV(before); RV(after) has those of what waits.
+  returned: when O(stage=true)
+  type: dict
+  sample: {"state": "sound", "reason": "reconsent", "since": "2026-11-23T12:00:00Z", "grant": "9a1f0c54d7b3e826"}
+consent:
+  description: >-
+    What a person has to open before the second run, and until when; RV(consent.redirect_uri) is what the address begins
+    with at which the browser ends.
+  returned: failure with the reason C(ConsentPending)
+  type: dict
+  sample:
+    url: https://accounts.google.com/o/oauth2/v2/auth?response_type=code&...
+    redirect_uri: http://127.0.0.1:50123/
+    expires_at: "2026-11-23T12:10:00Z"
+    scopes: ["https://www.googleapis.com/auth/calendar"]
 error:
   description: What went wrong, for a playbook to branch on. RV(msg) says the same to a person.
   returned: failure
@@ -257,7 +341,7 @@ error:
     type: ConsentError
     reason: ConsentNeeded
     message: "volume token_data: there is no token in /app/tokens/token.json, and consent is none"
-    remedy: run the play where a person can consent, with consent=loopback, or push a document with token_volume
+    remedy: run the play where a person can consent, with consent=auto, or push a token with token_volume
 """
 
 from typing import TYPE_CHECKING

@@ -14,6 +14,7 @@ wanted() { # PACKAGE PURPOSE
 find_missing() {
     packages= what=
     command -v strace >/dev/null || wanted strace "with which the tests in tests/faults stop a process at a chosen system call"
+    command -v systemd-analyze >/dev/null || wanted systemd "with which the tests have the units of a timer judged"
     (cd bench && ../.venv/bin/python -c 'import redis_server, sys; sys.exit(redis_server.program() is None)') ||
         wanted redis-server "which the tests of the reference stack run"
     command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null ||

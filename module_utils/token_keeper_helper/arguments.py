@@ -24,6 +24,11 @@ _HELPER: Final[ArgumentSpec] = {
     "uid": {"type": "int", "default": 999},
     "gid": {"type": "int", "default": 999},
 }
+_OUTWARD: Final[ArgumentSpec] = {
+    "network": {"type": "str", "default": "bridge"},
+    "environment": {"type": "dict", "default": {}},
+    "ca_bundle": {"type": "str"},
+}
 _PROVIDER: Final[ArgumentSpec] = {
     "rotation": {"type": "str", "choices": ["yes", "no", "unknown"]},
     "reuse_grace": {"type": "float"},
@@ -39,9 +44,7 @@ TOKEN_VOLUME: Final[ArgumentSpec] = {
     "expect": {"type": "int"},
     "force": {"type": "bool", "default": False},
     "expires_in": {"type": "float"},
-    "network": {"type": "str", "default": "bridge"},
-    "environment": {"type": "dict", "default": {}},
-    "ca_bundle": {"type": "str"},
+    **_OUTWARD,
     "reason": {"type": "str", "default": "Cleared"},
 }
 TOKEN_VOLUME_CONSTRAINTS: Final[dict[str, Any]] = {
@@ -75,8 +78,12 @@ OAUTH_TOKEN: Final[ArgumentSpec] = {
     **_VOLUME,
     **_HELPER,
     **_PROVIDER,
+    **_OUTWARD,
     "image": {"type": "str", "required": True},
-    "consent": {"type": "str", "choices": ["loopback", "none"], "default": "loopback"},
+    "consent": {"type": "str", "choices": ["auto", "loopback", "paste", "two_step", "none"], "default": "auto"},
+    "answer": {"type": "raw", "no_log": True},
+    "stage": {"type": "bool", "default": False},
+    "provider": {"type": "raw"},
     "client_secrets": {"type": "dict", "no_log": True},
     "client_secrets_file": {"type": "str", "no_log": False},
     "scopes": {"type": "list", "elements": "str", "required": True},

@@ -7,112 +7,30 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from token_keeper.consent import ClientSecrets, missing_scopes, obtain
-from token_keeper.consent.endpoint import Endpoints
-from token_keeper.consent.request import checked_parameters
+from token_keeper.consent import missing_scopes
 from token_keeper.document import TokenDocument
 from token_keeper.errors import ConsentError, TokenKeeperError
 
-from . import grant, rendering
+from . import grant, two_runs
+from .asking import Person, asked, mode_of
 from .engine_errors import no_volume
 from .failure import ModuleFailure
-from .helper import Helper
+from .helper import Helper, Outward
 from .outcome import Outcome
+from .question import Request
 from .turns import turn
 
-
-@dataclasses.dataclass(frozen=True)
-class Person:
-    """Whoever runs the play.
-
-    Attributes:
-        announce: shows a text.
-        folder: where the hosts of a run queue for the person, on the controller.
-    """
-
-    announce: Callable[[str], None]
-    folder: Path
-
-
-@dataclasses.dataclass(frozen=True)
-class Request:
-    """What a task asks for, checked; see the options of ``oauth_token``."""
-
-    client: ClientSecrets
-    endpoints: Endpoints
-    scopes: tuple[str, ...]
-    account: str | None
-    extra_params: dict[str, str | None]
-    parameters: dict[str, Any]
-
-    @classmethod
-    def parse(cls, parameters: dict[str, Any], client_secrets: Any, where: str) -> Request:
-        """Check everything that can be checked without asking anybody.
-
-        Args:
-            parameters: the task's parameters.
-            client_secrets: the client's JSON, as text or decoded.
-            where: where it came from, for a message.
-
-        Raises:
-            ConsentError: client secrets, scopes, endpoints or extra parameters can't be used.
-        """
-        client = ClientSecrets.parse(client_secrets, where)
-        endpoints = Endpoints.choose(
-            client,
-            auth_uri=parameters["auth_uri"],
-            token_uri=parameters["token_uri"],
-            document_token_uri=parameters["consumer_token_uri"],
-            issuer=parameters["issuer"],
-            allow_http=parameters["allow_http"],
-        )
-        scopes = tuple(scope for scope in parameters["scopes"] if scope)
-        if not scopes:
-            raise ConsentError(
-                "there are no scopes to ask for",
-                reason="ScopesInvalid",
-                remedy="give a list, such as [https://www.googleapis.com/auth/calendar]",
-            )
-        extra_params = checked_parameters(parameters["extra_params"] or {})
-        return cls(client, endpoints, scopes, parameters["account"], extra_params, parameters)
-
-    @property
-    def wanted(self) -> grant.Wanted:
-        """What the document in the volume has to be."""
-        return grant.Wanted(
-            self._stand_in.client_fingerprint, self.scopes, self.endpoints.document_token_uri, self.account
-        )
-
-    @property
-    def expected(self) -> dict[str, Any]:
-        """What is known of the document before there is one."""
-        return {
-            "state": "sound",
-            "client_fingerprint": self._stand_in.client_fingerprint,
-            "token_uri": self.endpoints.document_token_uri,
-            "scopes": list(self.scopes),
-            "account": self.account or "",
-        }
-
-    @property
-    def _stand_in(self) -> TokenDocument:
-        return TokenDocument(
-            token=None,
-            refresh_token="",
-            token_uri=self.endpoints.document_token_uri,
-            client_id=self.client.client_id,
-            client_secret=self.client.client_secret,
-        )
+_STAGED = ("state", "reason", "since", "by", "grant", "against")
+"""What a result says of what is staged; its document is in ``after``."""
 
 
 def settle(
     parameters: dict[str, Any],
     client_secrets: tuple[Any, str],
     helper: Helper,
+    outward: Outward,
     person: Person,
     *,
     check_mode: bool,
@@ -123,16 +41,18 @@ def settle(
         parameters: the task's parameters.
         client_secrets: the client's JSON, as text or decoded, and where it came from.
         helper: reaches the volume.
+        outward: how a helper reaches the provider, for a consent in two runs.
         person: is asked to consent, if it has to be.
         check_mode: ask nobody and change nothing.
 
     Raises:
         ModuleFailure: the options or the volume can't be used, the consent was not given as it was asked for, or the
-            volume holds something newer than what was seen before. The volume is as it was.
+            volume holds something newer than what was seen before. The volume is as it was. So it is where a person has
+            to open an address first (``ConsentPending``).
     """
     try:
         request = Request.parse(parameters, *client_secrets)
-        return _bring_about(request, helper, person, check_mode=check_mode).as_result()
+        return _bring_about(request, helper, outward, person, check_mode=check_mode).as_result()
     except TokenKeeperError as error:
         if check_mode and error.reason == "ClientSecretsMissing":
             # a provider that this very play brings up has none to give before a real run
@@ -141,7 +61,7 @@ def settle(
         raise ModuleFailure(type(error).__name__, error.reason, error.message, error.remedy) from None
 
 
-def _bring_about(request: Request, helper: Helper, person: Person, *, check_mode: bool) -> Outcome:
+def _bring_about(request: Request, helper: Helper, outward: Outward, person: Person, *, check_mode: bool) -> Outcome:
     header = f"{helper.file} in volume {helper.volume}"
     status = _status(helper, check_mode=check_mode)
     if status is None:
@@ -156,13 +76,9 @@ def _bring_about(request: Request, helper: Helper, person: Person, *, check_mode
         mended = before.get("fingerprint") != current["fingerprint"]
         reason = "Mended" if mended else verdict.reason
         stays = Outcome(mended, reason, header, before, current, generation)
-        return _declared(request, helper, status, stays, check_mode=check_mode)
-    if request.parameters["consent"] == "none":
-        raise ConsentError(
-            f"volume {helper.volume}: {verdict.because}, and consent is none",
-            reason="ConsentNeeded",
-            remedy="run the play where a person can consent, with consent=loopback, or push a token with token_volume",
-        )
+        return _noted(request, _declared(request, helper, status, stays, check_mode=check_mode))
+    mode = mode_of(request.parameters["consent"], request.parameters["browser"], at_terminal=person.at_terminal)
+    _require_somebody_to_ask(mode, verdict, request, helper)
     if not status["volume"]["writable"]:
         raise ModuleFailure(
             "StorageError",
@@ -171,15 +87,84 @@ def _bring_about(request: Request, helper: Helper, person: Person, *, check_mode
             "initialise it with the role token_volume, or correct uid, gid or the volume's driver options",
         )
     if check_mode:
-        return _would(Outcome(True, verdict.reason, header, current, request.expected, generation), verdict.because)
-    with turn(person.folder, lambda: person.announce("Consent for another host is under way; this one waits.")):
-        document = _ask(request, person.announce)
-    reply = _push(request, helper, status, document)
-    return Outcome(True, verdict.reason, header, reply["before"], reply["after"], reply["generation"])
+        after = current if request.stages else request.expected
+        return _would(Outcome(True, verdict.reason, header, current, after, generation), verdict.because)
+    if mode == "two_step" or request.answers:
+        reply = _in_two_runs(request, helper, outward, status)
+    else:
+        inquiry = request.settled_inquiry()
+        with turn(person.folder, lambda: person.announce("Consent for another host is under way; this one waits.")):
+            consent = asked(mode, inquiry, person, request.parameters)
+        reply = {**_put(request, helper, status, consent.document), "warnings": consent.warnings}
+    return _outcome(request, verdict, header, reply)
+
+
+def _require_somebody_to_ask(mode: str, verdict: grant.Verdict, request: Request, helper: Helper) -> None:
+    if mode == "none":
+        raise ConsentError(
+            f"volume {helper.volume}: {verdict.because}, and consent is none",
+            reason="ConsentNeeded",
+            remedy="run the play where a person can consent, with consent=auto, or push a token with token_volume",
+        )
+    if mode == "loopback" and request.answers:
+        raise ConsentError(
+            f"volume {helper.volume}: an answer was given, as for a consent in two runs, and consent is loopback",
+            reason="AnswerUnexpected",
+            remedy="leave out oauth_token_answer, or set oauth_token_consent to two_step",
+        )
+
+
+def _in_two_runs(request: Request, helper: Helper, outward: Outward, status: dict[str, Any]) -> dict[str, Any]:
+    """Show the question that waits in the volume, or have its answer redeemed there."""
+    begun = two_runs.begun(request.question, helper, outward)
+    answer = two_runs.fitting(request.answers, begun["url"])
+    if answer is None:
+        place = f"{helper.file} in volume {helper.volume}"
+        raise two_runs.ConsentPending(begun, place, unfit=bool(request.answers))
+    options = ["--stage"] if request.stages else [f"--{name}={value}" for name, value in request.declared.items()]
+
+    def complete(seen: dict[str, Any]) -> dict[str, Any]:
+        expect = f"--expect={_generation(seen)}"
+        return two_runs.completed(request.client, answer, helper, outward, [expect, *options])
+
+    try:
+        return complete(status)
+    except ModuleFailure as failure:
+        # a renewal in the meantime is told before the code is spent
+        now = helper.run("status") if failure.reason == "GenerationChanged" else None
+        if now is None or not _is_as_before(request, status, now):
+            raise
+        return complete(now)
+
+
+def _outcome(request: Request, verdict: grant.Verdict, header: str, reply: dict[str, Any]) -> Outcome:
+    """Return what came of a consent: the document is there, or staged beside the one that is."""
+    more = {"warnings": [f"{said[0].upper()}{said[1:]}." for said in reply["warnings"]]} if reply["warnings"] else {}
+    if not request.stages:
+        return Outcome(True, verdict.reason, header, reply["before"], reply["after"], reply["generation"], more=more)
+    staged = reply["staged"] or {}
+    return Outcome(
+        reply["changed"],
+        "Staged",
+        f"{header}, staged",
+        reply["before"],
+        reply["after"],
+        reply["generation"],
+        more={**more, "staged": {name: staged[name] for name in _STAGED if name in staged}},
+    )
 
 
 def _judge(request: Request, status: dict[str, Any]) -> grant.Verdict:
-    return grant.judge(status, request.wanted, missing_scopes, reconsent=request.parameters["reconsent"])
+    reconsent = request.parameters["reconsent"] or request.stages
+    return grant.judge(status, request.wanted, missing_scopes, reconsent=reconsent)
+
+
+def _noted(request: Request, outcome: Outcome) -> Outcome:
+    """Say what could not be compared."""
+    if request.unsettled is None:
+        return outcome
+    said = f"the token endpoint in the document could not be compared with the provider's: {request.unsettled.message}"
+    return dataclasses.replace(outcome, more={**outcome.more, "warnings": [said]})
 
 
 def _refuse_what_is_no_file(helper: Helper, status: dict[str, Any]) -> None:
@@ -225,13 +210,13 @@ def _declared(
 
     ``unknown`` takes nothing back: exchanges may have shown by now whether the provider rotates.
     """
-    wanted = {name: request.parameters[name] for name in ("rotation", "reuse_grace")}
-    if wanted["rotation"] == "unknown":
-        wanted["rotation"] = None
-    other = {name: value for name, value in wanted.items() if value is not None and value != status[name]}
+    wanted = dict(request.declared)
+    if wanted.get("rotation") == "unknown":
+        del wanted["rotation"]
+    other = {name: value for name, value in wanted.items() if value != status[name.replace("-", "_")]}
     if not other:
         return outcome
-    options = [f"--{name.replace('_', '-')}={value}" for name, value in other.items()]
+    options = [f"--{name}={value}" for name, value in other.items()]
     reply = helper.run("policy", *options, *(["--dry-run"] if check_mode else []))
     return dataclasses.replace(
         outcome,
@@ -255,47 +240,17 @@ def _status(helper: Helper, *, check_mode: bool) -> dict[str, Any] | None:
     return helper.run("status")
 
 
-def _ask(request: Request, announce: Callable[[str], None]) -> TokenDocument:
-    parameters = request.parameters
-    try:
-        document = obtain(
-            request.client,
-            request.scopes,
-            announce=announce,
-            auth_uri=request.endpoints.auth_uri,
-            token_uri=request.endpoints.token_uri,
-            document_token_uri=request.endpoints.document_token_uri,
-            issuer=request.endpoints.issuer,
-            redirect_port=parameters["redirect_port"],
-            timeout=parameters["timeout"],
-            browser=parameters["browser"],
-            login_hint=request.account,
-            allow_http=parameters["allow_http"],
-            extra_params=request.extra_params,
-        )
-    except TokenKeeperError:
-        raise
-    except Exception as error:  # a library's message may hold what it choked on
-        said = rendering.redact(f"{type(error).__name__}: {error}", [request.client.client_secret])
-        raise ModuleFailure(
-            "ConsentError",
-            "Unexpected",
-            f"the consent ended unexpectedly: {said}",
-            "run the play again; nothing was changed",
-        ) from None
-    return dataclasses.replace(document, account=request.account or document.account)
-
-
-def _push(request: Request, helper: Helper, status: dict[str, Any], document: TokenDocument) -> dict[str, Any]:
-    """Put the document where the one that was seen before the consent is, and nowhere else."""
+def _put(request: Request, helper: Helper, status: dict[str, Any], document: TokenDocument) -> dict[str, Any]:
+    """Put the document where the one that was seen before the consent is, and nowhere else; or beside it."""
     options = []
     left = document.expires_in(time.time())
     if document.expiry is not None:
         options.append(f"--expires-in={max(0, int(left))}")
-    for name in ("rotation", "reuse_grace"):
-        if request.parameters[name] is not None:
-            options.append(f"--{name.replace('_', '-')}={request.parameters[name]}")
     secret = document.to_json().encode()
+    if request.stages:
+        # in the place of one that waited there: a person has just consented, and that can't be had again
+        return helper.run("stage", "--reason=reconsent", "--force", *options, stdin=secret)
+    options += [f"--{name}={value}" for name, value in request.declared.items()]
     try:
         return helper.run("push", f"--expect={_generation(status)}", *options, stdin=secret)
     except ModuleFailure as failure:

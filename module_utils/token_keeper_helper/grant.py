@@ -14,13 +14,13 @@ class Wanted:
     Attributes:
         client_fingerprint: fingerprint of the client's id and secret.
         scopes: scopes that it has to cover.
-        token_uri: token endpoint that consumers are to use.
+        token_uri: token endpoint that consumers are to use; ``None`` where it is not known.
         account: account that it is for; ``None`` for any.
     """
 
     client_fingerprint: str
     scopes: Sequence[str]
-    token_uri: str
+    token_uri: str | None
     account: str | None = None
 
 
@@ -68,10 +68,10 @@ def _objections(
     if missing:
         yield Verdict(True, "ScopesMissing", f"the document does not cover {', '.join(missing)}")
     there = document["token_uri"]
-    if there != wanted.token_uri:
+    if wanted.token_uri and there != wanted.token_uri:
         yield Verdict(True, "EndpointChanged", f"the document is for {there}, not {wanted.token_uri}")
     there = document["account"]
-    if wanted.account and there and there != wanted.account:
+    if wanted.account and there and there.casefold() != wanted.account.casefold():
         yield Verdict(True, "AccountChanged", f"the document is for the account {there}, not {wanted.account}")
     for condition in status["conditions"]:
         if condition["type"] == "ReauthRequired" and condition["status"] == "True":

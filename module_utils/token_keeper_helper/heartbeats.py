@@ -51,7 +51,7 @@ def fetch(url: str) -> Heartbeats:
         with open_url(
             url,
             timeout=_TIMEOUT,
-            use_proxy=not _is_here(url),
+            use_proxy=not is_here(url),
             http_agent="token-keeper",
             headers={"Accept": "application/json"},
         ) as response:
@@ -69,7 +69,7 @@ def _beat(entry: Mapping[str, Any]) -> Beat:
     return Beat(str(entry["container"]), int(entry["pid"]), None if generation is None else int(generation))
 
 
-def _is_here(url: str) -> bool:
+def is_here(url: str) -> bool:
     """Tell whether an address is this machine, which no proxy would reach."""
     host = urllib.parse.urlsplit(url).hostname or ""
     try:

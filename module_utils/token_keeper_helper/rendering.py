@@ -42,6 +42,28 @@ _STATUS: Final = (
     "conditions",
     "healthy",
 )
+_STAGED: Final = ("state", "reason", "message", "since", "by", "grant", "against", "checked_at", "refusal")
+_ROTATION: Final = (
+    "id",
+    "mode",
+    "phase",
+    "started",
+    "by",
+    "grant_before",
+    "grant_after",
+    "generation",
+    "refresh_token_before",
+    "client_before",
+    "client_after",
+)
+_GRANT: Final = (
+    "grant",
+    "generation",
+    "refresh_token_fingerprint",
+    "client_fingerprint",
+    "current",
+    "maybe_spent",
+)
 
 
 def document_part(facts: Mapping[str, Any] | None) -> dict[str, Any] | None:
@@ -54,7 +76,34 @@ def document_part(facts: Mapping[str, Any] | None) -> dict[str, Any] | None:
 def status_part(status: Mapping[str, Any]) -> dict[str, Any]:
     """Return what may be told of a volume's status."""
     told = {name: status[name] for name in _STATUS if name in status}
-    return {**told, "document": document_part(status.get("document"))}
+    return {
+        **told,
+        "document": document_part(status.get("document")),
+        "staged": staged_part(status.get("staged")),
+        "rotation_record": rotation_part(status.get("rotation_record")),
+        "lineage": lineage_part(status.get("lineage")),
+    }
+
+
+def staged_part(staged: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return what may be told of a document that waits for its promotion."""
+    if staged is None:
+        return None
+    told = {name: staged[name] for name in _STAGED if name in staged}
+    return {**told, "document": document_part(staged.get("document"))}
+
+
+def rotation_part(record: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return what may be told of a rotation."""
+    return None if record is None else {name: record[name] for name in _ROTATION if name in record}
+
+
+def lineage_part(lineage: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return the fingerprints by which two hosts are compared."""
+    if lineage is None:
+        return None
+    grants = [{name: grant[name] for name in _GRANT if name in grant} for grant in lineage["grants"]]
+    return {"superseded": list(lineage["superseded"]), "grants": grants}
 
 
 def owner_part(volume: Mapping[str, Any] | None) -> dict[str, Any] | None:

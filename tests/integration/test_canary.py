@@ -14,6 +14,7 @@ import pytest
 import requests
 from deployment import BIN, ROOT, Deployment, Run, docker
 from leaks import Sampler, files_with, forms, found_in
+from rotating import admin, stage
 
 # the first test that asks for the deployment waits for its images as well
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(1800)]
@@ -37,15 +38,14 @@ class Canary(Deployment):
         return self.playbook(playbook, "-vvvv", *arguments, timeout=900, ANSIBLE_DEBUG="1")
 
     def document(self) -> dict[str, str]:
-        """Return the secrets of the document that is in the volume now."""
+        """Return the client and the secrets of the document that is in the volume now."""
         found = json.loads(docker("exec", self.container("api"), "cat", "/app/tokens/token.json"))
-        return {name: found[name] for name in ("token", "refresh_token", "client_secret")}
+        return {name: found[name] for name in ("token", "refresh_token", "client_id", "client_secret")}
 
 
-def vault_with(content: Mapping[str, object], folder: Path) -> tuple[Path, Path]:
-    """Write an ansible-vault file; return it and the file with its password. The plain text is never on the disk."""
-    vault, password = folder / "client_secret.vault.json", folder / "vault_password"
-    password.write_text(token_hex(16))
+def vault_with(content: Mapping[str, object], folder: Path, password: Path) -> Path:
+    """Write an ansible-vault file and return it; the plain text is never on the disk."""
+    vault = folder / "client_secret.vault.json"
     subprocess.run(
         [BIN / "ansible-vault", "encrypt", "--vault-password-file", password, "--output", vault, "-"],
         input=json.dumps(content).encode(),
@@ -53,7 +53,7 @@ def vault_with(content: Mapping[str, object], folder: Path) -> tuple[Path, Path]
         check=True,
         cwd=ROOT,
     )
-    return vault, password
+    return vault
 
 
 @pytest.fixture
@@ -70,7 +70,9 @@ def canary(tmp_path: Path) -> Iterator[tuple[Canary, str, list[str]]]:
         "token_uri": f"http://127.0.0.1:{port}/token",
         "redirect_uris": ["http://localhost"],
     }
-    vault, password = vault_with({"installed": client}, tmp_path)
+    password = tmp_path / "vault_password"
+    password.write_text(token_hex(16))
+    vault = vault_with({"installed": client}, tmp_path, password)
     variables = {"oauth_token_client_secrets": {}, "oauth_token_client_secrets_file": str(vault)}
     deployed = Canary("tk-itest-canary", 28086, port, state_home, variables)
     play = tmp_path / "sandbox_alone.yml"
@@ -87,7 +89,20 @@ def canary(tmp_path: Path) -> Iterator[tuple[Canary, str, list[str]]]:
         deployed.remove().succeeded()
 
 
-def test_no_secret_leaves_volume_vault_and_sandbox(canary: tuple[Canary, str, list[str]]) -> None:
+def with_another_secret(deployed: Canary, vault: list[str], folder: Path, *, registered: bool) -> tuple[Run, str]:
+    """Rotate to another secret of the client, one that the provider knows or one that it doesn't."""
+    secret, client = f"GOCSPX-canary-{token_hex(16)}", deployed.document()["client_id"]
+    if registered:
+        admin(deployed, "POST", f"clients/{client}/secrets", client_secret=secret)
+    inside = folder / secret[-8:]
+    inside.mkdir()
+    content = {"client_id": client, "client_secret": secret, "redirect_uris": ["http://localhost"]}
+    file = vault_with({"installed": content}, inside, Path(vault[1]))
+    variables = json.dumps({"mode": "client", "rotation_client_secrets_file": str(file)})
+    return deployed.talkative("rotate_token.yml", *vault, "-e", variables), secret
+
+
+def test_no_secret_leaves_volume_vault_and_sandbox(canary: tuple[Canary, str, list[str]], tmp_path: Path) -> None:
     deployed, client_secret, vault = canary
     with Sampler() as sampler:
         first = deployed.talkative("site.yml", *vault, "-e", "refresh_health_mode=observe").succeeded()
@@ -96,18 +111,33 @@ def test_no_secret_leaves_volume_vault_and_sandbox(canary: tuple[Canary, str, li
         refreshed = deployed.document()
         rotated = deployed.talkative("rotate_token.yml", *vault).succeeded()
         current = deployed.document()
+        stage(deployed)
+        reconsented = deployed.talkative("rotate_token.yml", *vault, "-e", "mode=reconsent").succeeded()
+        granted = deployed.document()
+        changed, other_secret = with_another_secret(deployed, vault, tmp_path, registered=True)
+        changed.succeeded()
+        failed, wrong_secret = with_another_secret(deployed, vault, tmp_path, registered=False)
+        assert failed.code != 0
+        latest = deployed.document()
+        revoked = deployed.talkative("playbooks/revoke_token.yml", *vault, "-e", "confirm=yes").succeeded()
     secrets = {
         "client secret": client_secret,
         "refresh token": consented["refresh_token"],
         "access token by consent": consented["token"],
         "access token by the forced refresh": refreshed["token"],
         "access token by rotation": current["token"],
+        "refresh token by another consent": granted["refresh_token"],
+        "access token by another consent": granted["token"],
+        "other client secret": other_secret,
+        "wrong client secret": wrong_secret,
+        "access token by the other secret": latest["token"],
     }
     assert consented["client_secret"] == client_secret
-    assert len(set(secrets.values())) == 5
+    assert latest["client_secret"] == other_secret
+    assert len(set(secrets.values())) == 10
     assert len(sampler.containers) > 10, "helpers were seen, not only the stack"
 
-    for output in (first.output, second.output, rotated.output):
+    for output in (run.output for run in (first, second, rotated, reconsented, changed, failed, revoked)):
         assert len(output) > 100_000, "it was as talkative as can be"
         assert found_in(output, secrets) == []
     assert sampler.leaks(secrets) == []

@@ -219,11 +219,11 @@ def test_a_consumer_that_lags_is_named(deployment: Deployment) -> None:
     deployment.playbook("playbooks/verify.yml", "-e", "mode=observe").succeeded()
 
 
-def test_a_mode_of_another_release_is_refused_before_anything_happens(deployment: Deployment) -> None:
+def test_a_mode_that_there_is_not_is_refused_before_anything_happens(deployment: Deployment) -> None:
     counted = deployment.exchanges()
-    refused = deployment.playbook("rotate_token.yml", "-e", "mode=reconsent")
+    refused = deployment.playbook("rotate_token.yml", "-e", "mode=observe")
     assert refused.code != 0
-    assert "mode=reconsent is not available in this release. Valid: refresh" in refused.text
+    assert "mode=observe is no way to rotate. Valid: refresh (a new access token within the same grant)" in refused.text
     assert deployment.exchanges() == counted
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from token_keeper.consent import ClientSecrets
     from token_keeper.document import TokenDocument
     from token_keeper.report import ReplaceOutcome
+    from token_keeper.rotation import RotationOutcome
     from token_keeper.status import Status
 
 _ASKED: Final = frozenset(
@@ -37,8 +38,11 @@ def consent() -> None:
 @click.option(
     "--valid", type=Seconds(1), default=600.0, show_default=True, help="Seconds for which the answer may follow."
 )
+@click.option(
+    "--keep", type=Seconds(0), help="Show the same question again where it waits and has this many seconds left."
+)
 @verb
-def begin(store: TokenStore, valid: float) -> dict[str, Any]:
+def begin(store: TokenStore, *, valid: float, keep: float | None) -> dict[str, Any]:
     """Take the question on stdin, keep its verifier in the volume, and print the address to open.
 
     The question is a JSON object: client_secrets and scopes, and as far as needed provider, issuer, auth_uri,
@@ -70,9 +74,10 @@ def begin(store: TokenStore, valid: float) -> dict[str, Any]:
         grant=seen.grant,
         redirect_port=_port(fields),
         valid=valid,
+        keep=keep,
     )
     return {
-        "changed": True,
+        "changed": not begun.again,
         "url": begun.url,
         "redirect_uri": begun.redirect_uri,
         "expires_in": int(begun.expires_in),
@@ -93,9 +98,16 @@ def begin(store: TokenStore, valid: float) -> dict[str, Any]:
     type=click.Choice(["testing", "production", "unknown"]),
     help="Is the app's consent screen published?",
 )
+@click.option("--stage", is_flag=True, help="Keep the document beside the current one, as `stage` does.")
 @verb
 def complete(
-    store: TokenStore, *, expect: int | None, rotation: str | None, reuse_grace: float | None, publishing: str | None
+    store: TokenStore,
+    *,
+    expect: int | None,
+    rotation: str | None,
+    reuse_grace: float | None,
+    publishing: str | None,
+    stage: bool,
 ) -> dict[str, Any]:
     """Take the answer on stdin, redeem its code, and put the document into the volume.
 
@@ -126,14 +138,19 @@ def complete(
             remedy="mount the volume read-write and run as its owner, then complete again",
         )
     found = consents.complete(answer, client, store.path)
-    outcome = _push(
-        store,
-        found.document,
-        seen,
-        rotation=cast("Rotation | None", rotation),
-        reuse_grace=reuse_grace,
-        publishing=cast("Publishing | None", publishing),
-    )
+    outcome: ReplaceOutcome | RotationOutcome
+    if stage:
+        # in the place of one that waited: a person has just consented, and that can't be had again
+        outcome = store.rotation.stage(found.document, "reconsent", force=True)
+    else:
+        outcome = _push(
+            store,
+            found.document,
+            seen,
+            rotation=cast("Rotation | None", rotation),
+            reuse_grace=reuse_grace,
+            publishing=cast("Publishing | None", publishing),
+        )
     return {
         **outcome.as_dict(),
         "account": found.account,

@@ -15,6 +15,7 @@ from token_keeper.errors import ConsentError
 from token_keeper.provider import AccountSource, Profile, profile_at
 
 _OPENID: Final = ("openid", "email")
+_TELL_OF_ACCOUNTS: Final[tuple[AccountSource, ...]] = ("id_token", "userinfo")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -112,7 +113,7 @@ class Endpoints:
             issuer_aliases=known.issuer_aliases,
             issuer_in_answers=metadata.issuer_in_answers if metadata else known.issuer_in_answers,
             parameters=dict(known.authorization_parameters),
-            account_sources=known.account_sources,
+            account_sources=known.account_sources or (_TELL_OF_ACCOUNTS if metadata and metadata.is_openid else ()),
             account_scopes=known.account_scopes or (_OPENID if metadata and metadata.is_openid else ()),
             userinfo_uri=(metadata.userinfo_uri if metadata else None) or there.get("userinfo"),
             tokeninfo_uri=there.get("tokeninfo"),

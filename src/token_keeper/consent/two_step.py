@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import urllib.parse
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -45,6 +46,7 @@ class Begun:
         expires_in: seconds for which the second step may follow.
         expires_at: the Unix time of that.
         generation: the volume's generation that was seen, 0 where there is no document.
+        again: whether it was begun earlier, and waits for the same answer.
     """
 
     url: str
@@ -52,6 +54,7 @@ class Begun:
     expires_in: float
     expires_at: float
     generation: int
+    again: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -79,6 +82,7 @@ def begin(
     grant: str | None = None,
     redirect_port: int = 0,
     valid: float = VALID,
+    keep: float | None = None,
     lock_timeout: float = 30.0,
 ) -> Begun:
     """Prepare a question and keep its verifier beside the document, in place of one that waited there.
@@ -90,6 +94,8 @@ def begin(
         grant: name of the grant that it is to replace, as ``status`` has it.
         redirect_port: port of the redirect on 127.0.0.1, where nobody listens; 0 takes any.
         valid: seconds for which the second step may follow.
+        keep: where the same question waits already, for the same client, and may do so for at least this many seconds,
+            it is returned instead; ``None`` always begins anew.
         lock_timeout: seconds to wait for other writers.
 
     Raises:
@@ -117,6 +123,9 @@ def begin(
     name = side_file(volume)
     with DirectoryLock(volume.directory).hold(lock_timeout) as directory:
         if directory is not None:
+            there = None if keep is None else _same(volume, fields, keep, any_port=not redirect_port)
+            if there is not None:
+                return there
             _sweep(directory, name)
             volume.replace(directory, name, json.dumps(fields).encode())
     return Begun(request.url, request.redirect_uri, valid, span.begin.wall + valid, generation)
@@ -214,6 +223,32 @@ def _forget(request: AuthorizationRequest, path: str | os.PathLike[str], lock_ti
         found = volume.read(name)
         if directory is not None and found is not None and request.state.encode() in found[0]:
             volume.remove(directory, name)
+
+
+def _same(volume: Volume, asked: Mapping[str, Any], keep: float, *, any_port: bool) -> Begun | None:
+    """Return the question that waits, if it is the one that is asked and may wait for ``keep`` seconds more."""
+    try:
+        found = volume.read(side_file(volume))
+        if found is None:
+            return None
+        there, span = _read(found[0], volume.path)
+    except (TokenCorrupt, ConsentError):
+        return None  # what can't be read is replaced
+    if span.left() < keep or _lasting(there, any_port=any_port) != _lasting(asked, any_port=any_port):
+        return None
+    until = span.begin.wall + span.seconds
+    return Begun(there["url"], there["redirect_uri"], span.left(), until, there["generation"], again=True)
+
+
+def _lasting(fields: Mapping[str, Any], *, any_port: bool) -> str:
+    """Return what is asked, without what each question has for itself."""
+    drawn = {"state", "code_challenge", "redirect_uri"}
+    address = urllib.parse.urlsplit(fields["url"])
+    parameters = [each for each in urllib.parse.parse_qsl(address.query) if each[0] not in drawn]
+    rest = {name: fields.get(name) for name in ("client_fingerprint", "endpoints", "required", "account", "grant")}
+    redirect = fields["redirect_uri"]
+    port_or_all = urllib.parse.urlsplit(redirect).path if any_port else redirect
+    return json.dumps([rest, address.netloc, address.path, parameters, port_or_all], sort_keys=True)
 
 
 def _sweep(directory: int, name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import tempfile
 import time
@@ -10,11 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from module_utils.token_keeper_helper import consenting
+from module_utils.token_keeper_helper import asking, consenting
+from module_utils.token_keeper_helper.asking import Person
 from module_utils.token_keeper_helper.failure import ModuleFailure
+from module_utils.token_keeper_helper.helper import Outward
 from pretended import NOTHING, Docker, document, error, said, status
 
 from token_keeper import TokenDocument
+from token_keeper.consent import Consent, Inquiry
 from token_keeper.errors import ConsentError
 
 CLIENT = {
@@ -25,6 +29,9 @@ CLIENT = {
 }
 OPTIONS: dict[str, Any] = {
     "consent": "loopback",
+    "answer": None,
+    "stage": False,
+    "provider": None,
     "scopes": ["calendar"],
     "auth_uri": None,
     "token_uri": None,
@@ -52,24 +59,32 @@ OBTAINED = TokenDocument(
 PUSHED = {"changed": True, "reason": "Created", "before": None, "after": document(), "generation": 1}
 
 
-def settle(docker: Docker, secrets: object = CLIENT, *, check_mode: bool = False, **options: Any) -> dict[str, Any]:
+Questions = list[tuple[str, Inquiry]]
+"""How and what each person was asked."""
+
+
+def settle(
+    docker: Docker, secrets: object = CLIENT, *, check_mode: bool = False, at_terminal: bool = False, **options: Any
+) -> dict[str, Any]:
     parameters = {**OPTIONS, **options}
     with tempfile.TemporaryDirectory() as folder:
-        person = consenting.Person(lambda text: None, Path(folder))
-        return consenting.settle(parameters, (secrets, "the test"), docker.helper, person, check_mode=check_mode)
+        person = Person(lambda text: None, lambda prompt, seconds: "", Path(folder), at_terminal)
+        return consenting.settle(
+            parameters, (secrets, "the test"), docker.helper, Outward("egress"), person, check_mode=check_mode
+        )
 
 
 @pytest.fixture
-def person(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """A person who consents; the list has what each was asked."""
-    asked: list[dict[str, Any]] = []
+def person(monkeypatch: pytest.MonkeyPatch) -> Questions:
+    """A person who consents; the list has how and what each was asked."""
+    questions: Questions = []
 
-    def obtain(*_: object, **options: Any) -> TokenDocument:
-        asked.append(options)
-        return OBTAINED
+    def asked(mode: str, inquiry: Inquiry, *_: object) -> Consent:
+        questions.append((mode, inquiry))
+        return Consent(dataclasses.replace(OBTAINED, account=inquiry.account or ""))
 
-    monkeypatch.setattr(consenting, "obtain", obtain)
-    return asked
+    monkeypatch.setattr(consenting, "asked", asked)
+    return questions
 
 
 @pytest.fixture
@@ -80,16 +95,14 @@ def empty(docker: Docker) -> Docker:
     return docker
 
 
-def test_the_answer_goes_to_the_helper_on_stdin_with_its_remaining_life(
-    empty: Docker, person: list[dict[str, Any]]
-) -> None:
+def test_the_answer_goes_to_the_helper_on_stdin_with_its_remaining_life(empty: Docker, person: Questions) -> None:
     empty.on("push", answers=[said(PUSHED)])
     result = settle(empty, rotation="yes", reuse_grace=30.0, account="me@example.com")
     assert (result["changed"], result["reason"], result["generation"]) == (True, "NoSoundDocument", 1)
     argv, stdin = empty.calls[-1]
     assert stdin is not None
     assert json.loads(stdin)["refresh_token"] == "canary-refresh"
-    assert json.loads(stdin)["account"] == person[0]["login_hint"] == "me@example.com"
+    assert json.loads(stdin)["account"] == person[0][1].login_hint == "me@example.com"
     assert "canary" not in " ".join(argv)
     assert {"--expect=0", "--rotation=yes", "--reuse-grace=30.0"} <= set(argv)
     left = next(int(word.partition("=")[2]) for word in argv if word.startswith("--expires-in="))
@@ -98,11 +111,11 @@ def test_the_answer_goes_to_the_helper_on_stdin_with_its_remaining_life(
     assert "canary" not in json.dumps(result)
 
 
-def test_what_a_provider_asks_for_beyond_the_standard_is_handed_on(empty: Docker, person: list[dict[str, Any]]) -> None:
+def test_what_a_provider_asks_for_beyond_the_standard_is_handed_on(empty: Docker, person: Questions) -> None:
     empty.on("push", answers=[said(PUSHED)])
     settle(empty, issuer="https://p.example", extra_params={"audience": "https://api.example", "max_age": 60})
-    assert person[0]["issuer"] == "https://p.example"
-    assert person[0]["extra_params"] == {"audience": "https://api.example", "max_age": "60"}
+    assert person[0][1].endpoints.issuer == "https://p.example"
+    assert person[0][1].extra_params == {"audience": "https://api.example", "max_age": "60"}
 
 
 @pytest.mark.parametrize("check_mode", [True, False])
@@ -115,7 +128,7 @@ def test_what_a_provider_asks_for_beyond_the_standard_is_handed_on(empty: Docker
     ],
 )
 def test_options_that_spoil_the_question_are_refused_before_anything_is_run(
-    docker: Docker, person: list[dict[str, Any]], options: dict[str, Any], reason: str, check_mode: bool
+    docker: Docker, person: Questions, options: dict[str, Any], reason: str, check_mode: bool
 ) -> None:
     with pytest.raises(ModuleFailure) as caught:
         settle(docker, check_mode=check_mode, **options)
@@ -123,7 +136,7 @@ def test_options_that_spoil_the_question_are_refused_before_anything_is_run(
     assert (person, docker.calls) == ([], [])
 
 
-def test_a_volume_that_changed_during_the_consent_is_left_alone(docker: Docker, person: list[dict[str, Any]]) -> None:
+def test_a_volume_that_changed_during_the_consent_is_left_alone(docker: Docker, person: Questions) -> None:
     docker.has_volume()
     docker.on("policy", answers=[said({})])
     seen, now = status(3), status(4, document=document(fingerprint="0" * 16), grant="g2")
@@ -135,7 +148,7 @@ def test_a_volume_that_changed_during_the_consent_is_left_alone(docker: Docker, 
     assert len([verb for verb in docker.verbs() if verb.startswith("push")]) == 1
 
 
-def test_the_same_document_with_another_number_is_replaced(docker: Docker, person: list[dict[str, Any]]) -> None:
+def test_the_same_document_with_another_number_is_replaced(docker: Docker, person: Questions) -> None:
     docker.has_volume()
     docker.on("policy", answers=[said({})])
     docker.on("status", answers=[said(status(3)), said(status(3)), said(status(4))])
@@ -144,7 +157,7 @@ def test_the_same_document_with_another_number_is_replaced(docker: Docker, perso
     assert [verb.split()[1] for verb in docker.verbs() if verb.startswith("push")] == ["--expect=3", "--expect=4"]
 
 
-def test_nobody_is_asked_for_a_volume_that_cannot_take_the_answer(docker: Docker, person: list[dict[str, Any]]) -> None:
+def test_nobody_is_asked_for_a_volume_that_cannot_take_the_answer(docker: Docker, person: Questions) -> None:
     docker.has_volume()
     there = status(0, document=NOTHING)
     docker.on("status", answers=[said({**there, "volume": {**there["volume"], "writable": False}})])
@@ -154,7 +167,7 @@ def test_nobody_is_asked_for_a_volume_that_cannot_take_the_answer(docker: Docker
     assert person == []
 
 
-def test_nobody_is_asked_in_check_mode(empty: Docker, person: list[dict[str, Any]]) -> None:
+def test_nobody_is_asked_in_check_mode(empty: Docker, person: Questions) -> None:
     result = settle(empty, check_mode=True)
     assert result["changed"]
     assert "would be asked" in result["msg"]
@@ -175,10 +188,10 @@ def test_check_mode_goes_on_without_a_volume_or_client_secrets(docker: Docker) -
 def test_a_library_that_fails_with_the_secret_in_its_message_does_not_tell_it(
     empty: Docker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def obtain(*_: object, **__: object) -> TokenDocument:
+    def by_loopback(*_: object, **__: object) -> Consent:
         raise ValueError("bad form: client_secret=canary-secret")
 
-    monkeypatch.setattr(consenting, "obtain", obtain)
+    monkeypatch.setattr(asking, "by_loopback", by_loopback)
     with pytest.raises(ModuleFailure) as caught:
         settle(empty)
     assert "canary" not in str(caught.value)
@@ -186,10 +199,10 @@ def test_a_library_that_fails_with_the_secret_in_its_message_does_not_tell_it(
 
 
 def test_a_consent_that_is_refused_keeps_its_type_and_remedy(empty: Docker, monkeypatch: pytest.MonkeyPatch) -> None:
-    def obtain(*_: object, **__: object) -> TokenDocument:
+    def by_loopback(*_: object, **__: object) -> Consent:
         raise ConsentError("refused", reason="ConsentRefused", remedy="ask again")
 
-    monkeypatch.setattr(consenting, "obtain", obtain)
+    monkeypatch.setattr(asking, "by_loopback", by_loopback)
     with pytest.raises(ModuleFailure) as caught:
         settle(empty)
     assert (caught.value.kind, caught.value.reason, caught.value.remedy) == (
@@ -212,7 +225,7 @@ def satisfied(docker: Docker) -> Docker:
 
 @pytest.mark.parametrize("check_mode", [False, True])
 def test_what_is_declared_of_the_provider_changes_beside_a_document_that_stays(
-    satisfied: Docker, person: list[dict[str, Any]], check_mode: bool
+    satisfied: Docker, person: Questions, check_mode: bool
 ) -> None:
     before, after = {"rotation": "yes", "reuse_grace": 30.0}, {"rotation": "no", "reuse_grace": 30.0}
     satisfied.on("policy", answers=[said({"changed": True, "before": before, "after": after, "generation": 3})])

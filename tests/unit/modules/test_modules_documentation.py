@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 import yaml
 from module_utils.token_keeper_helper import arguments
+from module_utils.token_keeper_helper.rotation_arguments import TOKEN_ROTATION
 from pretended import ROOT
 
 MODULES = {
     "token_volume": arguments.TOKEN_VOLUME,
     "token_volume_info": arguments.TOKEN_VOLUME_INFO,
     "oauth_token": arguments.OAUTH_TOKEN,
+    "token_rotation": TOKEN_ROTATION,
 }
 PARTS = sorted((ROOT / "module_utils").rglob("*.py")) + sorted((ROOT / "library").glob("*.py"))
 
@@ -55,6 +57,7 @@ def test_every_key_that_is_returned_has_a_sample(name: str) -> None:
     [
         ("token_volume", ["Created", "Replaced", "Unchanged", "NewerThere", "Initialised", "Refreshed", "StillFresh"]),
         ("oauth_token", ["Unchanged", "PolicyChanged", "Mended", "NoSoundDocument", "ReauthRequired"]),
+        ("token_rotation", ["Staged", "Checked", "Promoted", "Converged", "Retired", "RolledBack", "ClientChanged"]),
     ],
 )
 def test_every_reason_of_a_success_is_documented(name: str, reasons: list[str]) -> None:
@@ -77,3 +80,5 @@ def test_what_runs_on_a_host_is_python_3_9(path: Any) -> None:
 def test_options_that_hold_secrets_are_marked() -> None:
     assert arguments.TOKEN_VOLUME["document"]["no_log"] is True
     assert arguments.OAUTH_TOKEN["client_secrets"]["no_log"] is True
+    assert TOKEN_ROTATION["document"]["no_log"] is True
+    assert TOKEN_ROTATION["client_secrets"]["no_log"] is True

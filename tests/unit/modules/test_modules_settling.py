@@ -17,6 +17,7 @@ from test_modules_consenting import OBTAINED, settle
 
 from token_keeper import TokenDocument, TokenStore
 from token_keeper.cli.main import main
+from token_keeper.consent import Consent as Brought
 from token_keeper.state import State
 
 OTHER = dataclasses.replace(OBTAINED, token="other-token", refresh_token="other-refresh")
@@ -62,11 +63,11 @@ def consents(monkeypatch: pytest.MonkeyPatch) -> list[Consent]:
     """What each person answers that is asked; nobody may be asked more often."""
     answers: list[Consent] = []
 
-    def obtain(*_: object, **__: object) -> TokenDocument:
+    def asked(*_: object) -> Brought:
         assert answers, "a person was asked"
-        return answers.pop(0)()
+        return Brought(answers.pop(0)())
 
-    monkeypatch.setattr(consenting, "obtain", obtain)
+    monkeypatch.setattr(consenting, "asked", asked)
     return answers
 
 
