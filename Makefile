@@ -92,7 +92,7 @@ types: $(VENV)/.dev.stamp ## mypy --strict
 	mypy $(MODULES)
 
 .PHONY: unit
-unit: $(VENV)/.dev.stamp ## Tests that need no engine
+unit: test-tools ## Tests that need no engine
 	pytest -n 2 tests/unit
 
 .PHONY: integration

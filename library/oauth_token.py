@@ -21,7 +21,7 @@ version_added: "0.1.0"
 author:
   - Token Keeper contributors
 requirements:
-  - the token_keeper package with google-auth-oauthlib on the controller
+  - the token_keeper package with Jinja2 on the controller
   - the C(docker) command, 20.10 or newer, on the Docker host
 attributes:
   action:

@@ -16,6 +16,8 @@ find_missing() {
     command -v strace >/dev/null || wanted strace "with which the tests in tests/faults stop a process at a chosen system call"
     (cd bench && ../.venv/bin/python -c 'import redis_server, sys; sys.exit(redis_server.program() is None)') ||
         wanted redis-server "which the tests of the reference stack run"
+    command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null ||
+        wanted chromium "in which the tests of consent look at its pages"
 }
 
 find_missing

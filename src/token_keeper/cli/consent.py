@@ -11,7 +11,7 @@ import click
 
 from token_keeper.cli.seconds import Seconds
 from token_keeper.cli.verb import stdin, verb
-from token_keeper.errors import Conflict, ConsentError
+from token_keeper.errors import Conflict, ConsentError, StorageError
 from token_keeper.state import Publishing, Rotation
 from token_keeper.store import TokenStore
 
@@ -131,6 +131,12 @@ def complete(
             reason="GenerationChanged",
             remedy="look with `token-keeper status`, then complete again with --expect; the answer was not used",
         )
+    if not seen.volume["writable"]:
+        raise StorageError(
+            f"the directory of {store.path} is not writable for this user; the answer was not used",
+            reason="NotWritable",
+            remedy="mount the volume read-write and run as its owner, then complete again",
+        )
     found = consents.complete(answer, client, store.path)
     outcome: ReplaceOutcome | RotationOutcome
     if stage:
@@ -147,6 +153,7 @@ def complete(
         )
     return {
         **outcome.as_dict(),
+        "account": found.account,
         "warnings": list(found.warnings),
         "grant_expires_in": None if found.grant_expires_in is None else int(found.grant_expires_in),
     }

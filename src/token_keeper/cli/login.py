@@ -141,9 +141,9 @@ def _announce(text: str) -> None:
 
 
 def _tell(found: Consent, target: Path | None) -> None:
-    document = found.document
+    by = f" by {found.account}" if found.account else ""
     click.echo(
-        f"Consent complete{f' by {document.account}' if document.account else ''} for: {', '.join(document.scopes)}."
+        f"Consent complete{by} for: {', '.join(found.document.scopes)}."
         + (f" The document is in {target}." if target is not None else ""),
         err=True,
     )

@@ -39,7 +39,8 @@ class Account:
 
     def is_called(self, name: str) -> bool | None:
         """Tell whether a mail address or an identifier is this account's; ``None`` where that can't be told."""
-        if name.casefold() in {self.email.casefold(), self.subject.casefold()}:
+        # nobody has two mail addresses that differ in case alone; identifiers are compared to the letter
+        if name == self.subject or name.casefold() == self.email.casefold():
             return True
         return None if not (self.email if "@" in name else self.subject) else False
 

@@ -21,11 +21,13 @@ class Consent:
     Attributes:
         document: the token document, stored nowhere. Its ``account`` is the one that was expected, as it was written
             there, else what the provider tells, else empty.
+        account: the account that the provider tells, empty where it tells none.
         warnings: what a person should know, as whole sentences without a full stop; nothing is wrong.
         grant_expires_in: seconds after which the provider ends the grant by itself, ``None`` where it says nothing.
     """
 
     document: TokenDocument
+    account: str = ""
     warnings: tuple[str, ...] = ()
     grant_expires_in: float | None = None
 
@@ -51,6 +53,7 @@ def conclude(request: AuthorizationRequest, query: str, *, account: str | None, 
         warnings.append(_limited(reply.refresh_token_expires_in))
     return Consent(
         dataclasses.replace(document, account=account or found.name),
+        found.name,
         tuple(warning for warning in warnings if warning),
         reply.refresh_token_expires_in,
     )

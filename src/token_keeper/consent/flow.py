@@ -77,7 +77,7 @@ def _conclude(callback: Callback, request: AuthorizationRequest, inquiry: Inquir
     except TokenKeeperError as error:
         callback.show(page.failed(error))
         raise
-    callback.show(page.granted(consent.document.scopes, consent.document.account))
+    callback.show(page.granted(consent.document.scopes, consent.account))
     return consent
 
 

@@ -85,11 +85,13 @@ def _asked_for(
 ) -> str:
     for attempt in range(1, TRIES + 1):
         try:
-            text = ask(_PROMPT)
+            text: str | None = ask(_PROMPT)
         except TimeoutError:
-            break
+            text = None
         if arrival.is_there():
             return arrival.query
+        if text is None:
+            break
         try:
             return taken(text, request)
         except ConsentError as error:

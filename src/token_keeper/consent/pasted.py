@@ -10,6 +10,9 @@ from token_keeper.consent.request import AuthorizationRequest
 from token_keeper.errors import ConsentError
 
 _WRAPPING: Final = "\"'`<>()[]"
+_CLUTTER: Final = re.compile(r"\x1b\[20[01]~|[\s\\]+")
+"""What a terminal puts around a paste, white space, and the backslashes of a shell."""
+
 _AGAIN: Final = (
     "run the consent again, and paste the whole address that the browser ends at, such as http://127.0.0.1:PORT/?..."
 )
@@ -21,7 +24,7 @@ def query_of(text: str) -> str:
     White space and line breaks are taken out, since terminals and mail programs break lines; so are the quotation marks
     around it and the backslashes that a shell puts before ``?`` and ``&``. None of them can stand in an address.
     """
-    bare = re.sub(r"[\s\\]+", "", text).strip(_WRAPPING)
+    bare = _bare(text)
     before, mark, query = bare.partition("?")
     return (query if mark else before).partition("#")[0]
 
@@ -42,8 +45,12 @@ def taken(text: str, request: AuthorizationRequest) -> str:
     return query
 
 
+def _bare(text: str) -> str:
+    return _CLUTTER.sub("", text).strip(_WRAPPING)
+
+
 def _why_none(text: str, request: AuthorizationRequest) -> str:
-    bare = re.sub(r"[\s\\]+", "", text).strip(_WRAPPING)
+    bare = _bare(text)
     if not bare:
         return "nothing was pasted"
     provider = request.endpoints.auth_uri.partition("?")[0].split("/")[2]

@@ -201,8 +201,7 @@ def complete(
     except ProviderUnavailable:
         raise
     except TokenKeeperError:
-        with contextlib.suppress(TokenKeeperError):  # what went wrong first is what has to be told
-            _forget(there.request, path, lock_timeout)
+        _forget(there.request, path, lock_timeout)
         raise
     _forget(there.request, path, lock_timeout)
     return consent
@@ -214,14 +213,15 @@ def side_file(volume: Volume) -> str:
 
 
 def _forget(request: AuthorizationRequest, path: str | os.PathLike[str], lock_timeout: float) -> None:
-    """Remove the question, unless another one has taken its place."""
+    """Remove the question, unless another one has taken its place.
+
+    Where that fails, it is of no use to anybody all the same, and what came of the consent is what matters.
+    """
     volume = Volume(Path(path).absolute())
     name = side_file(volume)
-    with DirectoryLock(volume.directory).hold(lock_timeout) as directory:
-        if directory is None:
-            return
+    with contextlib.suppress(TokenKeeperError), DirectoryLock(volume.directory).hold(lock_timeout) as directory:
         found = volume.read(name)
-        if found is not None and request.state.encode() in found[0]:
+        if directory is not None and found is not None and request.state.encode() in found[0]:
             volume.remove(directory, name)
 
 

@@ -80,7 +80,7 @@ def test_a_second_run_finds_what_it_asks_for(sandbox: Sandbox, secrets: ClientSe
 def test_it_cannot_be_told(sandbox: Sandbox, secrets: ClientSecrets) -> None:
     found = consent(secrets, account="demo@sandbox.invalid", ask_for_account=False)
 
-    assert found.document.account == "demo@sandbox.invalid"
+    assert (found.document.account, found.account) == ("demo@sandbox.invalid", "")
     assert len(found.warnings) == 1
     assert "could not be told" in found.warnings[0]
 
@@ -222,6 +222,7 @@ def test_a_source_that_fails_fails_nothing(
         (Account("ada@example.org"), "42", None),
         (Account("bob@example.org", "42"), "ada@example.org", False),
         (Account("", "42"), "43", False),
+        (Account("", "aB"), "Ab", False),
     ],
 )
 def test_comparison(found: Account, expected: str, same: bool | None) -> None:

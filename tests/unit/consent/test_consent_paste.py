@@ -66,6 +66,7 @@ def refused(secrets: ClientSecrets, who: Person, **options: Any) -> TokenKeeperE
         lambda address: "\n  ".join(textwrap.wrap(address, 60)),
         lambda address: address.replace("?", "\\?").replace("&", "\\&").replace("=", "\\="),
         lambda address: f"{address}#",
+        lambda address: f"\x1b[200~{address}\x1b[201~",
     ],
 )
 def test_every_form_in_which_people_copy_it(

@@ -15,10 +15,12 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from browsing import ends_at
+from click.testing import CliRunner
 
 from sandbox_provider import person
 from sandbox_provider.testing import Sandbox
 from token_keeper import TokenDocument, TokenStore
+from token_keeper.cli import main
 from token_keeper.cli.consent import _push
 from token_keeper.consent import Begun, ClientSecrets, Inquiry, begin, complete
 from token_keeper.errors import Conflict, ConsentError, LockTimeout, ProviderUnavailable, StorageError, TokenKeeperError
@@ -27,6 +29,7 @@ from token_keeper.lock import DirectoryLock
 
 pytestmark = pytest.mark.usefixtures("child_environment")
 
+BEGIN = ("consent", "begin", "--json")
 CALENDAR = "https://www.googleapis.com/auth/calendar"
 
 
@@ -269,7 +272,7 @@ def test_both_runs(sandbox: Sandbox, secrets: ClientSecrets, path: Path, command
     assert (done["changed"], done["reason"], done["generation"], done["before"]) == (True, "Created", 1, None)
     assert done["after"]["account"] == "demo@sandbox.invalid"
     assert done["after"]["refresh_token_fingerprint"] == fingerprint(on_disk(path).refresh_token)
-    assert len(done["warnings"]) == 1, "the account could not be told"
+    assert (done["account"], len(done["warnings"])) == ("", 1), "it could not be told"
     assert done["grant_expires_in"] is None
     assert TokenStore(path).status().rotation == "no"
     assert not waits(path).exists()
@@ -325,6 +328,30 @@ def test_a_renewal_between_the_last_look_and_the_push(sandbox: Sandbox, path: Pa
 
     with pytest.raises(Conflict):  # that was another grant
         _push(store, TokenDocument.from_mapping(sandbox.issue_token()), seen)
+
+
+def test_a_busy_volume_costs_no_consent(secrets: ClientSecrets, path: Path) -> None:
+    address = ends_at(first(secrets, path).url)
+    with DirectoryLock(path.parent).hold(1):
+        assert complete(address, secrets, path, lock_timeout=0.05).document.token
+    assert refused(address, secrets, path).reason == "CodeRejected"
+    assert not waits(path).exists()
+
+
+def test_a_volume_that_can_not_be_written_costs_no_code(
+    sandbox: Sandbox, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = {"client_secrets": sandbox.client_secrets(), "scopes": [CALENDAR]}
+    begun = json.loads(CliRunner().invoke(main, ["--path", str(path), *BEGIN], input=json.dumps(answer)).stdout)
+    monkeypatch.setattr(os, "access", lambda *_arguments, **_options: False)
+    exchanges = sandbox.counters()["exchanges"]
+    text = json.dumps({"client_secrets": sandbox.client_secrets(), "answer": ends_at(begun["url"])})
+    done = CliRunner().invoke(main, ["--path", str(path), "consent", "complete", "--json"], input=text)
+
+    assert done.exit_code == 10
+    assert json.loads(done.stdout)["error"]["reason"] == "NotWritable"
+    assert sandbox.counters()["exchanges"] == exchanges
+    assert waits(path).exists()
 
 
 def test_typed_errors(sandbox: Sandbox, path: Path, command: Command) -> None:
