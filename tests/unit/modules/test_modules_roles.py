@@ -57,3 +57,24 @@ def test_the_application_refuses_the_proxies_that_the_helper_refuses() -> None:
         "",
     ):
         assert bool(told.match(value)) == bool(arguments._CREDENTIALS.match(value)), value
+
+
+@pytest.mark.parametrize("role", ["app_stack", "refresh_health"])
+@pytest.mark.parametrize(
+    ("tokens", "place"),
+    [
+        ({}, ("tokens", "token.json")),
+        ({"oauth_tokens": []}, ("tokens", "token.json")),
+        ({"oauth_tokens": [{"name": "a", "file": "a.json"}, {"name": "b"}]}, ("tokens", "a.json")),
+        ({"oauth_tokens": [{"name": "a"}, {"name": "b", "volume": "other", "app": True}]}, ("other", "token.json")),
+    ],
+    ids=["one", "none-listed", "the-first", "the-marked-one"],
+)
+def test_the_application_has_the_token_that_is_its(role: str, tokens: dict[str, Any], place: tuple[str, str]) -> None:
+    known = yaml.safe_load((ROOT / "roles" / role / "vars" / "main.yml").read_text())
+    prefix = "app_stack_token" if role == "app_stack" else role
+    entry = f"__{role}_token_entry"
+    variables = {"token_volume_name": "tokens", **tokens}
+    variables[entry] = NativeEnvironment().from_string(known[entry]).render(variables)
+    found = [NativeEnvironment().from_string(defaults(role)[f"{prefix}_{part}"]) for part in ("volume", "file")]
+    assert tuple(each.render(variables) for each in found) == place
