@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 import yaml
-from deployment import PLAYBOOK, Deployment, Run, docker, run
-from module_tasks import TokenVolume, token_volume
+from deployment import PLAYBOOK, Deployment, Run, run
+from module_tasks import TokenVolume, docker, token_volume
 from rotating import ROTATE, admin, fault, new_grant
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
@@ -26,10 +26,14 @@ class Fleet:
     volumes: dict[str, TokenVolume]
     folder: Path
 
+    def initialise(self, host: str) -> None:
+        """Give a host's volume its owner and mode."""
+        self.volumes[host].inside("chown 999:999 . && chmod 700 .")
+
     def fill(self, host: str, document: dict[str, Any], rotation: str = "yes") -> None:
         """Put a token into a host's volume."""
+        self.initialise(host)
         volume = self.volumes[host]
-        volume.inside("chown 999:999 . && chmod 700 .")
         docker(*volume.helper, "push", "--force", f"--rotation={rotation}", stdin=json.dumps(document))
 
     def stage(self, host: str, document: dict[str, Any]) -> None:
@@ -116,6 +120,7 @@ def test_the_first_failure_stops_the_hosts_that_come_after_the_canary(fleet: Fle
 
 def test_what_one_host_lacks_stops_all_before_the_first_change(fleet: Fleet) -> None:
     fleet.fill("east", new_grant(fleet.deployment), rotation="no")
+    fleet.initialise("west")
     before = fleet.status("east")
     refused = fleet.rotate()
     assert refused.code != 0
