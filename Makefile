@@ -97,7 +97,7 @@ unit: test-tools ## Tests that need no engine
 
 .PHONY: integration
 integration: test-tools ## Tests on the engine
-	scripts/with_engine.sh pytest tests/integration tests/faults
+	scripts/with_engine.sh pytest -m 'not long' tests/integration tests/faults
 
 .PHONY: molecule
 molecule: $(VENV)/.dev.stamp ## The Molecule scenarios

@@ -14,12 +14,12 @@ row() { # NAME ARGUMENT...
     rows="$rows $!"
 }
 
-row own --durations=10 -m 'not shared' tests/integration
+row own --durations=10 -m 'not shared and not long' tests/integration
 row others --quiet tests/unit tests/faults
 # shellcheck disable=SC2086,SC2064 # a list of processes, as it is now
 trap "kill $rows 2>/dev/null; exit 130" INT TERM
 
-pytest --durations=10 -m shared tests/integration
+pytest --durations=10 -m 'shared and not long' tests/integration
 failed=$?
 for each in $rows; do
     wait "$each" || failed=$?

@@ -9,7 +9,7 @@ import requests
 from deployment import Deployment, eventually
 from rotating import document, works
 
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.engine, pytest.mark.long, pytest.mark.timeout(900)]
 
 REVOKE, YES = "playbooks/revoke_token.yml", ("-e", "confirm=yes")
 

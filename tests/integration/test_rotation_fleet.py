@@ -15,7 +15,7 @@ from deployment import PLAYBOOK, Deployment, Run, run
 from module_tasks import TokenVolume, docker, token_volume
 from rotating import ROTATE, admin, fault, new_grant
 
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.engine, pytest.mark.long, pytest.mark.timeout(900)]
 
 
 @dataclass

@@ -30,7 +30,7 @@ from rotating import (
 from rotation_bench import twenty_rotations
 
 # the first test that asks for the deployment waits for its images as well
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.engine, pytest.mark.long, pytest.mark.timeout(1800)]
 
 RECONSENT, CLIENT = ("-e", "mode=reconsent"), ("-e", "mode=client")
 QUICK = ("-e", json.dumps({"rotation_timeout": 4, "refresh_health_timeout": 4}))

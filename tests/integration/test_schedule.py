@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from deployment import ROOT, Deployment, Run, run
 
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.engine, pytest.mark.long, pytest.mark.timeout(900)]
 
 
 def command(deployment: Deployment, folder: Path, where: str) -> list[str]:
