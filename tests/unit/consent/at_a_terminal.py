@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
 import termios
@@ -34,6 +35,8 @@ class Terminal:
             stdout=out,
             stderr=slave,
             start_new_session=True,
+            # a shell starts what runs in its background with SIGINT ignored, and that is inherited
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         for descriptor in {slave, out}:
             os.close(descriptor)
