@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pty
 import select
-import signal
 import subprocess
 import sys
 import termios
@@ -25,8 +24,17 @@ class Terminal:
     def __init__(self, *arguments: str | Path, stdout: Path | None = None) -> None:
         self.screen = ""
         self._master, slave = pty.openpty()
-        # a new session has no terminal; the first one that it opens becomes its own
-        opening = ["/bin/sh", "-c", 'terminal=$1; shift; exec "$@" <"$terminal"', "sh", os.ttyname(slave)]
+        # a new session has no terminal; the first one that it opens becomes its own. And a shell starts what runs in its
+        # background with SIGINT ignored, which is inherited.
+        opening = [
+            "env",
+            "--default-signal=INT",
+            "/bin/sh",
+            "-c",
+            'terminal=$1; shift; exec "$@" <"$terminal"',
+            "sh",
+            os.ttyname(slave),
+        ]
         command = [*opening, sys.executable, "-m", "token_keeper", *map(str, arguments)]
         out = slave if stdout is None else os.open(stdout, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         self.process = subprocess.Popen(
@@ -35,8 +43,6 @@ class Terminal:
             stdout=out,
             stderr=slave,
             start_new_session=True,
-            # a shell starts what runs in its background with SIGINT ignored, and that is inherited
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         for descriptor in {slave, out}:
             os.close(descriptor)
