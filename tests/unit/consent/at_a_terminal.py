@@ -24,8 +24,8 @@ class Terminal:
     def __init__(self, *arguments: str | Path, stdout: Path | None = None) -> None:
         self.screen = ""
         self._master, slave = pty.openpty()
-        # a new session has no terminal; the first one that it opens becomes its own. And a shell starts what runs in its
-        # background with SIGINT ignored, which is inherited.
+        # a new session has no terminal; the first one that it opens becomes its own. And a shell starts what runs in
+        # its background with SIGINT ignored, which is inherited.
         opening = [
             "env",
             "--default-signal=INT",
