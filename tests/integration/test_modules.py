@@ -517,7 +517,7 @@ def test_nobody_is_asked_where_nobody_can_consent(volume: TokenVolume, provider:
     nobody = consent(volume, provider, consent="none")
     refused = play(tmp_path, nobody)
     assert refused.result["error"]["reason"] == "ConsentNeeded"
-    assert "consent=loopback" in refused.result["msg"]
+    assert "consent=auto" in refused.result["msg"]
     accepted = play(tmp_path, consent(volume, provider), nobody)
     assert accepted.result["changed"] is False
 
