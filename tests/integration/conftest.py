@@ -14,11 +14,15 @@ from deployment import Deployment
 from module_tasks import TokenVolume, docker, play, token_volume
 
 
+_WITH_THEM = frozenset({"test_consent_modes"})
+"""Files in the row of the deployment that do without it, so that both rows take as long."""
+
+
 @pytest.hookimpl(tryfirst=True)  # before pytest selects by marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that share the deployment."""
+    """Mark the tests of the row that shares the deployment."""
     for item in items:
-        if "deployment" in getattr(item, "fixturenames", ()):
+        if "deployment" in getattr(item, "fixturenames", ()) or item.path.stem in _WITH_THEM:
             item.add_marker(pytest.mark.shared)
 
 
