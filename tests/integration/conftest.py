@@ -13,7 +13,6 @@ import pytest
 from deployment import Deployment
 from module_tasks import TokenVolume, docker, play, token_volume
 
-
 _WITH_THEM = frozenset({"test_consent_modes"})
 """Files in the row of the deployment that do without it, so that both rows take as long."""
 
