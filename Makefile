@@ -110,7 +110,7 @@ pytest: test-tools
 .PHONY: soak
 soak: test-tools ## Faults at every system call and task, every crash state, long models: over an hour; SOAK_ARGS="-n 8"
 	SOAK=1 pytest --timeout=7200 --durations=10 $(SOAK_ARGS) tests/faults
-	SOAK=1 scripts/with_engine.sh pytest --timeout=7200 --durations=10 tests/integration/test_rotation_modes.py
+	SOAK=1 scripts/with_engine.sh pytest --timeout=7200 --durations=10 -m long tests/integration
 
 .PHONY: bench
 bench: $(VENV)/bench/.bench.stamp ## Measure the store beside other ways of sharing a token

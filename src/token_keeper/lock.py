@@ -29,8 +29,8 @@ _PAUSE: Final = 0.020
 """Seconds between two tries of a waiter that can't be woken, or that was woken and came too late."""
 
 _LOOK_EVERY: Final = 1.0
-"""Seconds after which a waiter looks whether it still needs the lock, although nobody has let go of it: its holder
-may have been stopped after it wrote what everybody waits for, and a foreign writer takes no lock."""
+"""Seconds after which a waiter looks again, although nobody has let go of the lock: its holder may have been stopped
+after it wrote what everybody waits for, a foreign writer takes no lock, and the directory may be another one by now."""
 
 
 class _Process:
@@ -81,17 +81,16 @@ class _Process:
             come = self.releases.get(name)
             if come is not None:
                 return come
-            come = self.releases[name] = threading.Event()
-            descriptor = self.open(directory)
+            come, descriptor = threading.Event(), self.open(directory)
             try:
                 thread = threading.Thread(
                     target=self._await_release, args=(name, descriptor, come), name="token-lock", daemon=True
                 )
                 thread.start()
             except RuntimeError:  # no more threads, or the interpreter ends
-                del self.releases[name]
                 self.close(descriptor)
                 return None
+            self.releases[name] = come  # which the thread takes away again, as soon as it gets the guard
             return come
 
     def _await_release(self, name: str, descriptor: int, come: threading.Event) -> None:
@@ -175,14 +174,11 @@ class DirectoryLock:
                 return
             release = _process.next_release(self._real, self._directory) if to_be_woken else None
             if release is None:
-                # who was woken and has not got it lets the others of his kind go by, who hold it for a moment as he did
                 time.sleep(self._left(deadline, timeout, pause * _spread()))
+                pause, to_be_woken = _PAUSE, True
             else:
-                while not release.wait(self._left(deadline, timeout, _LOOK_EVERY)):
-                    if given_up():
-                        yield None
-                        return
-            pause, to_be_woken = _PAUSE, release is None
+                # who is woken and does not get it lets the others of his kind go by, who hold it for a moment as he did
+                to_be_woken = not release.wait(self._left(deadline, timeout, _LOOK_EVERY))
             if given_up():  # before the next try: who needs the lock no more must not keep it from others
                 yield None
                 return

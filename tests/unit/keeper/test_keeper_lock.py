@@ -265,6 +265,32 @@ def test_a_forked_child_wakes_itself(tmp_path: Path) -> None:
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
+def test_who_waits_finds_a_directory_that_was_made_anew(tmp_path: Path) -> None:
+    directory = tmp_path / "tokens"
+    directory.mkdir()
+    got: list[int | None] = []
+
+    def wait() -> None:
+        with DirectoryLock(directory).hold(20) as descriptor:
+            got.append(descriptor)
+
+    with holder(directory):
+        waiter = threading.Thread(target=wait)
+        waiter.start()
+        while not wakers():
+            time.sleep(0.01)
+        directory.rename(tmp_path / "away")
+        directory.mkdir()
+        waiter.join(10)
+        assert len(got) == 1, "the old directory's holder lives, and has nothing to do with the new one"
+
+
+def test_a_waiter_that_could_not_be_woken_leaves_nothing_behind(tmp_path: Path) -> None:
+    with pytest.raises(StorageError):
+        lock_module._process.next_release("gone", tmp_path / "gone")
+    assert "gone" not in lock_module._process.releases
+
+
 @pytest.mark.parametrize("obstacle", ["green", "no room"])
 def test_where_nobody_can_be_woken_waiters_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, obstacle: str) -> None:
     if obstacle == "green":  # as gevent does: a greenlet that is blocked in the kernel would block all of them
