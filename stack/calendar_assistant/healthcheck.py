@@ -1,22 +1,20 @@
 """Health checks for compose: ``python -m calendar_assistant.healthcheck api|worker``.
 
-Cheap on purpose, because they run every few seconds: nothing here imports Celery or the Google client, and
-``celery inspect ping`` costs seconds of CPU. A worker is healthy when each of its processes has sent a heartbeat
-within the last three seconds.
+Cheap on purpose, because they run every few seconds: ``celery inspect ping`` costs seconds of CPU, and the import of
+a Redis client half of one. A worker is healthy when each of its processes has sent a heartbeat to Redis within the
+last three seconds; the sign of that is a file in the container, which the process touches with each heartbeat.
 """
 
 from __future__ import annotations
 
 import argparse
-import http.client
-import os
-import socket
 import sys
-import urllib.parse
+import time
 from collections.abc import Sequence
 
+from calendar_assistant.signs import LIFE, signs
+
 _TIMEOUT = 3.0
-_PREFIX = "calendar_assistant:consumer:"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,6 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _api(url: str) -> str | None:
+    import http.client  # noqa: PLC0415 - the check of a worker does without them
+    import urllib.parse  # noqa: PLC0415
+
     parts = urllib.parse.urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "127.0.0.1", parts.port or 80, timeout=_TIMEOUT)
     try:
@@ -49,16 +50,9 @@ def _api(url: str) -> str | None:
 
 
 def _worker(processes: int) -> str | None:
-    import redis  # noqa: PLC0415 - the check of the API does without it
-
-    service = os.environ.get("TOKEN_KEEPER_SERVICE") or socket.gethostname()
-    url = os.environ.get("REDIS_URL") or "redis://redis:6379/0"
-    try:
-        client = redis.Redis.from_url(url, socket_connect_timeout=_TIMEOUT, socket_timeout=_TIMEOUT)
-        alive = sum(1 for _ in client.scan_iter(match=f"{_PREFIX}{service}:{socket.gethostname()}:*", count=1000))
-    except redis.RedisError as error:
-        return f"Redis can't be asked: {type(error).__name__}"
-    return None if alive >= processes else f"{alive} of {processes} worker processes send heartbeats"
+    now = time.time()
+    alive = sum(1 for touched in signs() if now - touched < LIFE)
+    return None if alive >= processes else f"{alive} of {processes} worker processes send heartbeats to Redis"
 
 
 if __name__ == "__main__":

@@ -19,14 +19,13 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from calendar_assistant import signs
+from calendar_assistant.signs import LIFE
 from token_keeper import Snapshot, TokenKeeperError
 
 logger = logging.getLogger(__name__)
 
 PREFIX: Final = "calendar_assistant:consumer:"
-LIFE: Final = 3.0
-"""Seconds after which a process that has fallen silent is gone from the list."""
-
 _EVERY: Final = 0.5
 _LOOK_EVERY: Final = 0.1
 
@@ -62,6 +61,7 @@ class Heartbeat:
         self._key = f"{PREFIX}{service}:{self._identity['container']}:{os.getpid()}"
         self._stopping = threading.Event()
         self._reachable = True
+        self._visible = True
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def start(self) -> None:
@@ -82,6 +82,7 @@ class Heartbeat:
             if (seen != said or now >= due) and self._report(seen):
                 said, due = seen, now + _EVERY
             self._stopping.wait(_LOOK_EVERY)
+        signs.remove()
         try:
             self._redis.delete(self._key)
             self._redis.close()
@@ -110,4 +111,15 @@ class Heartbeat:
         if not self._reachable:
             logger.info("heartbeats go on")
         self._reachable = True
+        self._leave_sign()
         return True
+
+    def _leave_sign(self) -> None:
+        try:
+            signs.touch()
+        except OSError as error:
+            if self._visible:
+                logger.warning("the health check will miss this process, its sign can't be written: %s", error)
+            self._visible = False
+        else:
+            self._visible = True

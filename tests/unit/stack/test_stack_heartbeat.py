@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,10 +17,20 @@ import pytest
 import redis
 from stack_parts import ACCESS_TOKEN, FakeStore, RedisServer
 
+import calendar_assistant
 from calendar_assistant.healthcheck import main as healthcheck
-from calendar_assistant.heartbeat import LIFE, PREFIX, Heartbeat
+from calendar_assistant.heartbeat import PREFIX, Heartbeat
+from calendar_assistant.signs import LIFE, signs
 from token_keeper import fingerprint
 from token_keeper.errors import TokenMissing
+
+STACK = str(Path(calendar_assistant.__file__).parents[1])
+
+
+@pytest.fixture
+def signs_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
 
 
 def wait_for(what: Callable[[], bool], timeout: float = 5.0) -> float:
@@ -87,27 +101,61 @@ def test_an_unforeseen_error_does_not_end_the_thread(fake_store: FakeStore, redi
     heartbeat.stop()
 
 
-def test_the_workers_health_wants_every_process(
-    redis_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("REDIS_URL", redis_url)
-    monkeypatch.setenv("TOKEN_KEEPER_SERVICE", "worker")
-    with redis.Redis.from_url(redis_url) as client:
-        for pid in (1, 2, 3):
-            client.set(f"{PREFIX}worker:{socket.gethostname()}:{pid}", "{}")
-        client.set(f"{PREFIX}worker:another-container:4", "{}")
-        assert healthcheck(["worker"]) == 1
-        assert "3 of 4 worker processes" in capsys.readouterr().out
-        client.set(f"{PREFIX}worker:{socket.gethostname()}:4", "{}")
-        assert healthcheck(["worker"]) == 0
+def test_the_workers_health_wants_every_process(fake_store: FakeStore, redis_url: str, signs_in: Path) -> None:
+    def health() -> tuple[int, str]:
+        run = subprocess.run(
+            [sys.executable, "-m", "calendar_assistant.healthcheck", "worker", "--processes", "2"],
+            env={**os.environ, "TMPDIR": str(signs_in), "PYTHONPATH": STACK},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return run.returncode, run.stdout
+
+    assert health() == (1, "0 of 2 worker processes send heartbeats to Redis\n")
+    heartbeat = Heartbeat(fake_store, redis_url, service="worker", role="worker")
+    heartbeat.start()
+    wait_for(lambda: list(signs()) != [])
+    assert health() == (1, "1 of 2 worker processes send heartbeats to Redis\n")
+    another = signs_in / "heartbeats" / "1"
+    another.touch()
+    assert health() == (0, "healthy\n")
+    fallen_silent = time.time() - LIFE
+    os.utime(another, (fallen_silent, fallen_silent))
+    assert health()[0] == 1
+    another.unlink()
+    heartbeat.stop()
+    assert list(signs()) == []
 
 
-def test_health_without_redis_or_api_says_so(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_no_sign_without_redis(fake_store: FakeStore, caplog: pytest.LogCaptureFixture, signs_in: Path) -> None:
+    heartbeat = Heartbeat(fake_store, "redis://127.0.0.1:9/0", service="worker", role="worker")
+    heartbeat.start()
+    wait_for(lambda: "heartbeats pause" in caplog.text)
+    assert list(signs()) == []
+    heartbeat.stop()
+
+
+def test_a_sign_that_cannot_be_written_is_told_once(
+    fake_store: FakeStore, redis_url: str, caplog: pytest.LogCaptureFixture, signs_in: Path
 ) -> None:
-    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:9/0")
-    assert healthcheck(["worker"]) == 1
+    (signs_in / "heartbeats").write_text("in the way")
+    heartbeat = Heartbeat(fake_store, redis_url, service="worker", role="worker")
+    heartbeat.start()
+    for generation in (2, 3):  # two reports
+        fake_store.generation = generation
+        wait_for(lambda wanted=generation: [b["generation"] for b in beats(redis_url)] == [wanted])  # type: ignore[misc]
+    wait_for(lambda: "its sign can't be written" in caplog.text)
+    heartbeat.stop()
+    assert caplog.text.count("its sign can't be written") == 1
+
+
+def test_health_imports_no_client_of_redis() -> None:
+    program = "import sys, calendar_assistant.healthcheck; sys.exit('redis' in sys.modules or 'celery' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": STACK}, check=False)
+    assert run.returncode == 0
+
+
+def test_health_without_an_api_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert healthcheck(["api", "--url", "http://127.0.0.1:9/api/v1/health"]) == 1
-    said = capsys.readouterr().out
-    assert "Redis can't be asked: ConnectionError" in said
-    assert "does not answer: ConnectionRefusedError" in said
+    assert "does not answer: ConnectionRefusedError" in capsys.readouterr().out
