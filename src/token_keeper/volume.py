@@ -63,12 +63,13 @@ class Volume:
         self.history_name = f".{path.name}.history"
         self.staged_name = f".{path.name}.staged"
         self.client_name = f".{path.name}.client"
+        self.consent_name = f".{path.name}.consent"
         self._pending_prefix = f".{path.name}.pending."
 
     @property
     def replaced_names(self) -> tuple[str, ...]:
         """The names that :meth:`replace` gives in the volume's directory, and makes temporary files for."""
-        return (self.name, self.state_name, self.events_name, self.staged_name, self.client_name)
+        return (self.name, self.state_name, self.events_name, self.staged_name, self.client_name, self.consent_name)
 
     def pending_name(self, identifier: str) -> str:
         """Return the name of the file that takes the reply of an exchange.

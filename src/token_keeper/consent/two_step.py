@@ -120,13 +120,13 @@ def begin(
         "generation": generation,
         "grant": grant,
     }
-    name = side_file(volume)
+    name = volume.consent_name
     with DirectoryLock(volume.directory).hold(lock_timeout) as directory:
         if directory is not None:
             there = None if keep is None else _same(volume, fields, keep, any_port=not redirect_port)
             if there is not None:
                 return there
-            _sweep(directory, name)
+            volume.sweep(directory)  # no exchange may ever come to do it: nobody has consented yet
             volume.replace(directory, name, json.dumps(fields).encode())
     return Begun(request.url, request.redirect_uri, valid, span.begin.wall + valid, generation)
 
@@ -143,9 +143,9 @@ def waiting(client: ClientSecrets, path: str | os.PathLike[str]) -> Waiting:
         StorageError: the volume can't be read.
     """
     volume = Volume(Path(path).absolute())
-    where = volume.directory / side_file(volume)
+    where = volume.directory / volume.consent_name
     try:
-        found = volume.read(side_file(volume))
+        found = volume.read(volume.consent_name)
     except TokenCorrupt as error:
         raise _unreadable(error.message) from None
     if found is None:
@@ -207,18 +207,13 @@ def complete(
     return consent
 
 
-def side_file(volume: Volume) -> str:
-    """Return the name of the file in which the question waits."""
-    return f".{volume.name}.consent"
-
-
 def _forget(request: AuthorizationRequest, path: str | os.PathLike[str], lock_timeout: float) -> None:
     """Remove the question, unless another one has taken its place.
 
     Where that fails, it is of no use to anybody all the same, and what came of the consent is what matters.
     """
     volume = Volume(Path(path).absolute())
-    name = side_file(volume)
+    name = volume.consent_name
     with contextlib.suppress(TokenKeeperError), DirectoryLock(volume.directory).hold(lock_timeout) as directory:
         found = volume.read(name)
         if directory is not None and found is not None and request.state.encode() in found[0]:
@@ -228,7 +223,7 @@ def _forget(request: AuthorizationRequest, path: str | os.PathLike[str], lock_ti
 def _same(volume: Volume, asked: Mapping[str, Any], keep: float, *, any_port: bool) -> Begun | None:
     """Return the question that waits, if it is the one that is asked and may wait for ``keep`` seconds more."""
     try:
-        found = volume.read(side_file(volume))
+        found = volume.read(volume.consent_name)
         if found is None:
             return None
         there, span = _read(found[0], volume.path)
@@ -249,14 +244,6 @@ def _lasting(fields: Mapping[str, Any], *, any_port: bool) -> str:
     redirect = fields["redirect_uri"]
     port_or_all = urllib.parse.urlsplit(redirect).path if any_port else redirect
     return json.dumps([rest, address.netloc, address.path, parameters, port_or_all], sort_keys=True)
-
-
-def _sweep(directory: int, name: str) -> None:
-    """Remove what writers of this file that died have left; under the lock, so none of it is in use."""
-    with contextlib.suppress(OSError):
-        for entry in os.listdir(directory):
-            if entry.startswith(f"{name}.tmp-"):
-                os.unlink(entry, dir_fd=directory)
 
 
 def _fingerprint(client: ClientSecrets) -> str:

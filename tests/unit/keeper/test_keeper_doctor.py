@@ -189,6 +189,7 @@ def test_a_document_that_is_gone_is_not_said_to_come_back(sound: Path) -> None:
     ("name", "age", "advice"),
     [
         (".token.json.state.tmp-01", 7200, "the next exchange sweeps them"),
+        (".token.json.consent.tmp-01", 7200, "the next exchange sweeps them"),
         (".token.json.history/0123456789abcdef.json.tmp-01", 7200, "the next exchange sweeps them"),
         ("token.json.tmp", 100, "nobody sweeps them: rm them in "),
         ("token.json.tmp1a2b", 100, "nobody sweeps them: rm them in "),
