@@ -73,7 +73,9 @@ class Client:
         if number % 2:
             answer = requests.get(f"{self._api}/calendar/calendars", timeout=_PATIENCE)
             return Answer(answer.status_code, time.monotonic() - begun, at=begun)
-        answer = requests.post(f"{self._api}/events/", json={"text": f"Sync {number} tomorrow at 3pm"}, timeout=_PATIENCE)
+        answer = requests.post(
+            f"{self._api}/events/", json={"text": f"Sync {number} tomorrow at 3pm"}, timeout=_PATIENCE
+        )
         return Answer(answer.status_code, time.monotonic() - begun, answer.json().get("id"), begun)
 
 
