@@ -8,6 +8,7 @@ erase it on its next rewrite.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import urllib.parse
 from collections.abc import Iterable, Mapping
@@ -20,7 +21,9 @@ from token_keeper.fingerprint import fingerprint
 MAX_BYTES: Final = 65_536
 """More than this is no token document; real ones are about one kilobyte."""
 
-_REQUIRED: Final = ("refresh_token", "token_uri", "client_id", "client_secret")
+REQUIRED: Final = ("refresh_token", "token_uri", "client_id", "client_secret")
+"""Fields without which nobody could renew it."""
+
 _OPTIONAL: Final = ("token", "account", "universe_domain", "rapt_token")
 _DEFAULT_UNIVERSE: Final = "googleapis.com"
 _REMEDY: Final = "obtain a new one with site.yml, or push a sound one with `token-keeper push`"
@@ -84,18 +87,20 @@ class TokenDocument:
     @classmethod
     def from_mapping(cls, fields: Mapping[str, Any], where: str = "the document") -> TokenDocument:
         """Read a document from decoded JSON; see :meth:`parse`."""
-        missing = [name for name in _REQUIRED if not fields.get(name)]
+        missing = [name for name in REQUIRED if not fields.get(name)]
         if missing:
             raise _corrupt(where, "FieldMissing", f"lacks {', '.join(missing)}")
         texts: dict[str, str] = {}
-        for name in (*_REQUIRED, *_OPTIONAL):
+        for name in (*REQUIRED, *_OPTIONAL):
             value = fields.get(name)
             if value is None:
                 value = ""
             if not (isinstance(value, str) and value.isprintable()):
                 raise _corrupt(where, "FieldInvalid", f"has a {name} that is not a line of text")
             texts[name] = value
-        _judge_address(texts["token_uri"], where)
+        fault = _fault_of_address(texts["token_uri"])
+        if fault is not None:
+            raise _corrupt(where, "FieldInvalid", fault)
         return cls(
             token=texts["token"] or None,
             refresh_token=texts["refresh_token"],
@@ -197,17 +202,20 @@ def _corrupt(where: str, reason: str, what: str) -> TokenCorrupt:
     return TokenCorrupt(f"{where} {what}", reason=reason, remedy=_REMEDY)
 
 
-def _judge_address(token_uri: str, where: str) -> None:
+@functools.lru_cache(maxsize=32)
+def _fault_of_address(token_uri: str) -> str | None:
+    """Return what is wrong with an address; a process meets few of them, and each at every reading of its document."""
     try:
         parts = urllib.parse.urlsplit(token_uri)
         named = parts.scheme in {"https", "http"} and bool(parts.hostname) and parts.port != 0
     except ValueError:  # a bracket that is not closed, a port that is no number
         named = False
     if not named or " " in token_uri:
-        raise _corrupt(where, "FieldInvalid", "has a token_uri that is not an http(s) address")
+        return "has a token_uri that is not an http(s) address"
     if parts.username is not None or parts.password is not None:
         # the address is shown as it is, in status and in messages
-        raise _corrupt(where, "FieldInvalid", "has a token_uri with a user name or a password in it")
+        return "has a token_uri with a user name or a password in it"
+    return None
 
 
 def _scopes(value: object, where: str) -> tuple[str, ...]:
@@ -220,14 +228,24 @@ def _scopes(value: object, where: str) -> tuple[str, ...]:
     return tuple(value)
 
 
+def parse_expiry(text: str) -> datetime:
+    """Read an expiry as google-auth and other tools write it, to the second.
+
+    google-auth writes naive UTC with a Z behind it; some tools leave the Z out. It drops the fraction itself when it
+    reads a document.
+
+    Raises:
+        ValueError, TypeError, OverflowError: it is not an ISO 8601 time.
+    """
+    moment = datetime.fromisoformat(text)
+    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    return moment.replace(microsecond=0)
+
+
 def _expiry(value: object, where: str) -> datetime | None:
     if value is None:
         return None
     try:
-        moment = datetime.fromisoformat(value if isinstance(value, str) else "")
-        # google-auth writes naive UTC with a Z behind it; some tools leave the Z out. It drops the fraction itself when
-        # it reads a document.
-        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-        return moment.replace(microsecond=0)
+        return parse_expiry(value if isinstance(value, str) else "")
     except (ValueError, OverflowError):
         raise _corrupt(where, "FieldInvalid", "has an expiry that is not an ISO 8601 time") from None

@@ -28,6 +28,7 @@ from token_keeper.errors import (
     ReauthRequired,
     TokenKeeperError,
 )
+from token_keeper.forks import unforked
 
 if TYPE_CHECKING:
     import requests
@@ -220,7 +221,9 @@ def _told(fields: Any) -> str:
 
 def prepare() -> None:
     """Import what a request needs. It takes 0.4 s, which a process that only reads need not pay."""
-    importlib.import_module("google.auth.transport.requests")
+    with unforked():
+        for name in ("google.auth.transport.requests", "encodings.ascii", "encodings.idna"):
+            importlib.import_module(name)
 
 
 Result = TypeVar("Result")

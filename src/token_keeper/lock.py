@@ -33,6 +33,28 @@ _LOOK_EVERY: Final = 1.0
 after it wrote what everybody waits for, a foreign writer takes no lock, and the directory may be another one by now."""
 
 
+class _Release:
+    """The moment at which the holder lets go of the lock; several threads may wait for it.
+
+    A bare lock and no Event: that makes one more for each who waits, and dozens of processes do so at once.
+    """
+
+    def __init__(self) -> None:
+        self._gate = _thread.allocate_lock()
+        self._gate.acquire()
+
+    def wait(self, timeout: float) -> bool:
+        """Wait that many seconds at most; returns whether it has come."""
+        come = self._gate.acquire(timeout=timeout)
+        if come:
+            self._gate.release()  # for the next one
+        return come
+
+    def come(self) -> None:
+        """Wake all who wait."""
+        self._gate.release()
+
+
 class _Process:
     """What this process holds; a forked child starts with nothing."""
 
@@ -42,7 +64,7 @@ class _Process:
     def start_afresh(self) -> None:
         self.held: set[int] = set()
         self.mutexes: dict[str, threading.Lock] = {}
-        self.releases: dict[str, threading.Event] = {}
+        self.releases: dict[str, _Release] = {}
         # taken around every fork, so that no descriptor is open and not yet (or no longer) listed in ``held``
         self.guard = threading.RLock()
 
@@ -69,37 +91,35 @@ class _Process:
             fcntl.flock(descriptor, fcntl.LOCK_UN)
         self.close(descriptor)
 
-    def next_release(self, name: str, directory: Path) -> threading.Event | None:
-        """Return what is set when the holder lets go of the lock, ``None`` where that can't be awaited.
+    def next_release(self, name: str, directory: Path) -> _Release | None:
+        """Return what comes when the holder lets go of the lock, ``None`` where that can't be awaited.
 
         One thread waits for all waiters of this process, in a shared ``flock``: the kernel grants those of all
         processes at the same moment, and each lets go at once.
         """
-        if not isinstance(_thread.start_new_thread, types.BuiltinFunctionType):
-            return None  # green threads (gevent, eventlet): one that is blocked in the kernel would block all of them
+        if _is_green():
+            return None  # one that is blocked in the kernel would block all of them
         with self.guard:
-            come = self.releases.get(name)
-            if come is not None:
-                return come
-            come, descriptor = threading.Event(), self.open(directory)
+            release = self.releases.get(name)
+            if release is not None:
+                return release
+            release, descriptor = _Release(), self.open(directory)
             try:
-                thread = threading.Thread(
-                    target=self._await_release, args=(name, descriptor, come), name="token-lock", daemon=True
-                )
-                thread.start()
+                # a bare thread: what threading does at its end costs more than all that this one has to do
+                _thread.start_new_thread(self._await_release, (name, descriptor, release))
             except RuntimeError:  # no more threads, or the interpreter ends
                 self.close(descriptor)
                 return None
-            self.releases[name] = come  # which the thread takes away again, as soon as it gets the guard
-            return come
+            self.releases[name] = release  # which the thread takes away again, as soon as it gets the guard
+            return release
 
-    def _await_release(self, name: str, descriptor: int, come: threading.Event) -> None:
+    def _await_release(self, name: str, descriptor: int, release: _Release) -> None:
         with contextlib.suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_SH)
         self.release(descriptor)
         with self.guard:
             self.releases.pop(name, None)
-        come.set()
+        release.come()
 
     def before_fork(self) -> None:
         self.guard.acquire()
@@ -213,6 +233,11 @@ class DirectoryLock:
             if not locked:
                 _process.close(descriptor)
         return descriptor if locked else None
+
+
+def _is_green() -> bool:
+    """Tell whether threads are greenlets here, of gevent or eventlet."""
+    return not isinstance(_thread.start_new_thread, types.BuiltinFunctionType)
 
 
 def _spread() -> float:

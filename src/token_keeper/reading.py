@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import time
 from typing import Final, NamedTuple
 
 from token_keeper.clock import Span, uptime
-from token_keeper.document import TokenDocument
+from token_keeper.document import REQUIRED, TokenDocument, parse_expiry
 from token_keeper.errors import ReauthRequired, StorageError, TokenCorrupt, TokenKeeperError, TokenMissing
 from token_keeper.fingerprint import fingerprint
 from token_keeper.state import MAX_BYTES as STATE_MAX_BYTES
@@ -117,12 +118,8 @@ class Reader:
         self._generation: tuple[FileIdentity, FileIdentity, int | None] | None = None
         self.latest: Reading | None = None
 
-    def load(self, *, glance: bool = False) -> Reading:
+    def load(self) -> Reading:
         """Return the document as it is now.
-
-        Args:
-            glance: leave out what the state knows of a new document, which the next look makes good. Dozens of waiters
-                look at the moment when one has come, whose expiry was told by the clock a moment ago.
 
         Raises:
             TokenMissing, TokenCorrupt, StorageError: it can't be had.
@@ -142,7 +139,7 @@ class Reader:
             document = latest.document
         else:
             document = TokenDocument.parse(data, str(self._volume.path))
-        span, settled = (None, False) if glance else self._known(document)
+        span, settled = self._known(document)
         if latest is not None and latest.identity == identity and not settled:
             return latest  # its end was told by the wall clock once, and is not told anew
         timing, now = Timing.of(document, status.st_mtime, span), uptime()
@@ -195,8 +192,8 @@ class Reader:
             return self.generation(self.load()) is not None
         return False
 
-    def is_fresh(self) -> bool:
-        """Tell whether there is a token that need not be renewed yet; waiters ask it again and again."""
+    def fresh_token(self) -> str | None:
+        """Return an access token that need not be renewed yet, if there is one; waiters ask again and again."""
         latest = self.latest
         try:
             status = os.stat(self._text_path)
@@ -206,10 +203,27 @@ class Reader:
                 and status.st_ctime_ns == latest.identity.changed_ns
                 and status.st_ino == latest.identity.inode
             ):
-                return latest.is_fresh()
-            return self.load(glance=True).is_fresh()
+                return latest.token if latest.is_fresh() else None
+            return self._glance()
         except (OSError, TokenKeeperError):
-            return False
+            return None
+
+    def _glance(self) -> str | None:
+        """Return the access token of a document that has just come, if it need not be renewed; judge nothing else.
+
+        Dozens of waiters look at the same moment, while the first has to write on. Its expiry was told by the clock a
+        moment ago, and the next look makes good what is left out here.
+        """
+        found = self._volume.read(self._volume.name)
+        with contextlib.suppress(ValueError, TypeError, KeyError, OverflowError, RecursionError):
+            if found is not None:
+                fields = json.loads(found[0])
+                token, expiry = fields["token"], parse_expiry(fields["expiry"])
+                left, life = expiry.timestamp() - time.time(), expiry.timestamp() - found[1].st_mtime
+                whole = isinstance(token, str) and token.isprintable() and all(fields[name] for name in REQUIRED)
+                if whole and left > Timing(left, life).window(self._spread()):
+                    return str(token) or None
+        return None
 
     def left(self) -> float:
         """Return the seconds of life that the token which is there has left; negative where there is none."""

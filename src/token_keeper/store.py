@@ -16,7 +16,6 @@ from token_keeper.address import DEADLINE
 from token_keeper.clock import uptime
 from token_keeper.document import TokenDocument
 from token_keeper.errors import (
-    LockTimeout,
     ReauthRequired,
     StorageError,
     TokenCorrupt,
@@ -24,6 +23,7 @@ from token_keeper.errors import (
     TokenMissing,
 )
 from token_keeper.fingerprint import fingerprint
+from token_keeper.forks import unforked
 from token_keeper.reading import Reader, Reading
 from token_keeper.state import REVOKED
 from token_keeper.volume import Volume
@@ -153,7 +153,8 @@ class TokenStore:
 
     def status(self) -> Status:
         """Look at the volume without changing anything."""
-        from token_keeper.status import look  # noqa: PLC0415 - see _writer
+        with unforked():
+            from token_keeper.status import look  # noqa: PLC0415 - see _writer
 
         return look(self._volume)
 
@@ -283,14 +284,16 @@ class TokenStore:
 
     def credentials(self) -> StoreCredentials:
         """Return google-auth credentials that live in this store, for ``googleapiclient.discovery.build``."""
-        from token_keeper.credentials import StoreCredentials  # noqa: PLC0415 - google-auth takes 0.2 s to import
+        with unforked():
+            from token_keeper.credentials import StoreCredentials  # noqa: PLC0415 - google-auth takes 0.2 s to import
 
         return StoreCredentials(self)
 
     @property
     def rotation(self) -> Rotator:
         """What replaces a grant or a client in steps: stage, check, promote, retire."""
-        from token_keeper.rotation import Rotator  # noqa: PLC0415 - see _writer
+        with unforked():
+            from token_keeper.rotation import Rotator  # noqa: PLC0415 - see _writer
 
         return Rotator(self._writer)
 
@@ -300,7 +303,8 @@ class TokenStore:
     def _writer(self) -> Writer:
         """What works under the lock; imported when it is needed, because a process that only reads starts faster."""
         if self._writing is None:
-            from token_keeper.writer import Writer  # noqa: PLC0415
+            with unforked():
+                from token_keeper.writer import Writer  # noqa: PLC0415
 
             # among threads that come here at once, the first one's is used by all
             self._writing = self.__dict__.setdefault(
@@ -334,13 +338,7 @@ class TokenStore:
         try:
             # With a usable token nobody waits: the lock is tried once, and whoever has it renews for all.
             usable = held is not None if reading is None else reading.is_usable()
-            token = self._writer.renewed_token(wait=not usable)
-            if token is not None:
-                return token
-            seen = self._reader.latest or self._reader.load()  # what the waiter has just looked at
-            if seen.token is not None and seen.is_usable():
-                return seen.token
-            raise LockTimeout(f"{self._path} changed again while this process waited", remedy="try again")
+            return self._writer.renewed_token(wait=not usable)
         except TokenKeeperError as error:
             self._quiet_until = uptime() + _RETRY_PAUSE
             self._judge(reading)

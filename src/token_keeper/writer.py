@@ -14,7 +14,7 @@ from token_keeper import report
 from token_keeper.clock import Instant
 from token_keeper.document import TokenDocument
 from token_keeper.dry_run import DryEvents, DryVolume
-from token_keeper.errors import ReauthRequired, TokenCorrupt, TokenKeeperError, TokenMissing
+from token_keeper.errors import LockTimeout, ReauthRequired, TokenCorrupt, TokenKeeperError, TokenMissing
 from token_keeper.events import Events
 from token_keeper.exchange import revoke_token
 from token_keeper.fingerprint import fingerprint
@@ -56,19 +56,28 @@ class Writer:
         self._lock = DirectoryLock(volume.directory)
         self._unsaved: UnsavedReply | None = None
 
-    def renewed_token(self, *, wait: bool) -> str | None:
-        """Return a fresh access token, or ``None`` if the document has to be looked at again.
+    def renewed_token(self, *, wait: bool) -> str:
+        """Return a fresh access token.
 
         Args:
             wait: whether to wait for the lock; otherwise it is tried once, and whoever has it renews for all.
         """
-        with self._ledger(self._lock_timeout if wait else 0.0, given_up=self._reader.is_fresh) as ledger:
-            if ledger is None:
-                return None
-            document = _required(ledger)
-            if not ledger.timing().is_fresh:
-                document = self._exchange(ledger)
-            return document.token
+        token: str | None = None
+
+        def served() -> bool:
+            nonlocal token
+            token = self._reader.fresh_token()
+            return token is not None
+
+        with self._ledger(self._lock_timeout if wait else 0.0, given_up=served) as ledger:
+            if ledger is not None:
+                document = _required(ledger)
+                if not ledger.timing().is_fresh:
+                    document = self._exchange(ledger)
+                token = document.token
+        if token is None:
+            raise LockTimeout(f"{self._volume.path} changed again while this process waited", remedy="try again")
+        return token
 
     def judged_token(self) -> str | None:
         """Have what a foreign writer left judged, if the lock is free: it may have brought old secrets back."""
@@ -100,7 +109,7 @@ class Writer:
             elif min_valid is not None:
                 good = self._reader.left() >= min_valid
             else:
-                good = self._reader.is_fresh()
+                good = self._reader.fresh_token() is not None
             return good and self._reader.is_settled()
 
         with self._ledger(self._lock_timeout, given_up=served, dry_run=dry_run) as ledger:

@@ -216,8 +216,9 @@ def test_a_served_waiter_does_not_take_the_lock_that_came_free(tmp_path: Path) -
     assert taken == [None]
 
 
-def wakers() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "token-lock"]
+def wakers() -> list[str]:
+    """Return the directories whose release a thread of this process awaits."""
+    return list(lock_module._process.releases)
 
 
 def test_all_waiters_of_a_process_are_woken_by_one_thread(tmp_path: Path) -> None:
@@ -240,9 +241,7 @@ def test_all_waiters_of_a_process_are_woken_by_one_thread(tmp_path: Path) -> Non
     for waiter in waiters:
         waiter.join(10)
     assert left == [None] * 20
-    for thread in wakers():
-        thread.join(10)
-    assert wakers() == []
+    assert eventually(lambda: wakers() == [])
 
 
 def test_who_waits_to_be_woken_holds_nothing_when_he_is_gone(tmp_path: Path) -> None:
@@ -253,8 +252,7 @@ def test_who_waits_to_be_woken_holds_nothing_when_he_is_gone(tmp_path: Path) -> 
         assert len(wakers()) == 1
         process.kill()
         process.wait()
-        for thread in wakers():
-            thread.join(10)
+        assert eventually(lambda: wakers() == [])
         with DirectoryLock(tmp_path).hold(0) as descriptor:
             assert descriptor is not None
 
@@ -309,10 +307,11 @@ def test_where_nobody_can_be_woken_waiters_look(tmp_path: Path, monkeypatch: pyt
         monkeypatch.setattr(_thread, "start_new_thread", lambda *_: pytest.fail("no thread of these"))
     else:
 
-        def refuse(_: threading.Thread) -> None:
+        def refuse(*_: object) -> None:
             raise RuntimeError("can't start new thread")
 
-        monkeypatch.setattr(threading.Thread, "start", refuse)
+        monkeypatch.setattr(_thread, "start_new_thread", refuse)
+        monkeypatch.setattr(lock_module, "_is_green", lambda: False)
     with holder(tmp_path) as process:
         with pytest.raises(LockTimeout), DirectoryLock(tmp_path).hold(0.3):
             pass

@@ -846,7 +846,7 @@ def test_force_renews_a_fresh_token(store: TokenStore, provider: Provider, path:
 
 def test_who_gets_the_lock_looks_again_before_it_asks(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Waiters that never leave the queue by themselves, but take the lock one after another."""
-    monkeypatch.setattr(Reader, "is_fresh", lambda self: False)
+    monkeypatch.setattr(Reader, "fresh_token", lambda self: None)
     with running_provider(latency=0.1) as slow:
         push(TokenStore(path), expired(slow.grant()))
         tokens: list[str] = []

@@ -196,6 +196,38 @@ def test_a_stopped_holder_blocks_nobody_for_longer_than_they_are_willing_to_wait
             assert [outcome.error for outcome in stampede(path, 8) if outcome.error] == []
 
 
+@pytest.mark.parametrize("late", ["token_keeper.ledger", "google.auth.transport.requests"])
+def test_a_fork_does_not_cut_an_import_in_two(path: Path, late: str) -> None:
+    """The child would wait for ever for the lock of a module that a thread of its parent was importing."""
+    with running_provider(latency=0.1) as provider:
+        store = TokenStore(path)
+        push(store, expired(provider.grant()))
+        script = (
+            "import os, signal, sys, threading, time\n"
+            "from token_keeper import TokenStore\n"
+            "importing = threading.Event()\n"
+            "class Slow:\n"
+            "    def find_spec(self, name, *_):\n"
+            "        if name == sys.argv[2]:\n"
+            "            importing.set()\n"
+            "            time.sleep(0.5)\n"
+            "sys.meta_path.insert(0, Slow())\n"
+            "store = TokenStore(sys.argv[1])\n"
+            "thread = threading.Thread(target=store.access_token)\n"
+            "thread.start()\n"
+            "importing.wait()\n"
+            "child = os.fork()\n"
+            "if child == 0:\n"
+            "    signal.alarm(10)\n"
+            "    os._exit(0 if TokenStore(sys.argv[1]).refresh(force=True).exchanged is not None else 1)\n"
+            "code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])\n"
+            "thread.join()\n"
+            "sys.exit(code)\n"
+        )
+        done = subprocess.run([sys.executable, "-c", script, str(path), late], timeout=30, check=False)
+        assert done.returncode == 0
+
+
 def test_a_prefork_parent_and_its_children_share_one_store(path: Path) -> None:
     """A store that was used before the fork, while another thread of the parent was in the midst of an exchange."""
     with running_provider(latency=0.3) as provider:

@@ -1,0 +1,56 @@
+"""What a waiter leaves the queue with: a token that need not be renewed, out of a document that could be."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from keeper_parts import expired
+from keeper_provider import Provider
+
+from token_keeper.document import REQUIRED
+from token_keeper.reading import Reader
+from token_keeper.volume import Volume
+
+
+def written(path: Path, provider: Provider, **fields: Any) -> Reader:
+    """Put a document there as another process would, after a reader has seen one that had ended."""
+    path.write_text(expired(provider.grant()).to_json())
+    reader = Reader(Volume(path))
+    reader.load()
+    document = json.loads(provider.grant().to_json())
+    path.with_name("new").write_text(json.dumps({**document, **fields}))
+    path.with_name("new").replace(path)
+    return reader
+
+
+def test_a_fresh_token_is_seen_at_a_glance(path: Path, provider: Provider) -> None:
+    reader = written(path, provider)
+    assert reader.fresh_token() == json.loads(path.read_text())["token"]
+    assert reader.load().settled is False, "the next look judges it in full"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        *({name: ""} for name in REQUIRED),
+        {"token": None},
+        {"token": ["a"]},
+        {"token": "two\nlines"},
+        {"expiry": None},
+        {"expiry": "soon"},
+        {"expiry": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 100))},
+    ],
+)
+def test_nobody_leaves_with_anything_else(path: Path, provider: Provider, fields: dict[str, Any]) -> None:
+    assert written(path, provider, **fields).fresh_token() is None
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "[" * 60_000])
+def test_a_torn_document_is_nothing_to_leave_with(path: Path, provider: Provider, text: str) -> None:
+    reader = written(path, provider)
+    path.write_text(text)
+    assert reader.fresh_token() is None
