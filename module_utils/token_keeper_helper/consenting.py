@@ -106,7 +106,7 @@ def _require_somebody_to_ask(mode: str, verdict: grant.Verdict, request: Request
             reason="ConsentNeeded",
             remedy="run the play where a person can consent, with consent=auto, or push a token with token_volume",
         )
-    if mode == "loopback" and request.answers:
+    if request.parameters["consent"] == "loopback" and request.answers:
         raise ConsentError(
             f"volume {helper.volume}: an answer was given, as for a consent in two runs, and consent is loopback",
             reason="AnswerUnexpected",
@@ -116,9 +116,12 @@ def _require_somebody_to_ask(mode: str, verdict: grant.Verdict, request: Request
 
 def _in_two_runs(request: Request, helper: Helper, outward: Outward, status: dict[str, Any]) -> dict[str, Any]:
     """Show the question that waits in the volume, or have its answer redeemed there."""
-    begun = two_runs.begun(request.question, helper, outward)
+    # to be answered, a question need not be good for longer than this
+    begun = two_runs.begun(request.question, helper, outward, left=0 if request.answers else two_runs.LEFT)
     answer = two_runs.fitting(request.answers, begun["url"])
     if answer is None:
+        if request.answers and begun["expires_in"] < two_runs.LEFT:
+            begun = two_runs.begun(request.question, helper, outward)
         place = f"{helper.file} in volume {helper.volume}"
         raise two_runs.ConsentPending(begun, place, unfit=bool(request.answers))
     options = ["--stage"] if request.stages else [f"--{name}={value}" for name, value in request.declared.items()]
