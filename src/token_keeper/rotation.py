@@ -261,7 +261,7 @@ class Rotator:
         Args:
             revocation_uri: also end it at the provider (RFC 7009); without it, it is only forgotten here.
             semantics: what that would end there.
-            force: although consumers were not seen to converge, or a program has written it back since.
+            force: although consumers were not seen to converge, or a program has written it back since, or may have.
             dry_run: say what would happen and change nothing, here or there.
 
         Raises:
@@ -280,7 +280,7 @@ class Rotator:
                     remedy="watch them, then say `token-keeper converged`; or use --force",
                 )
             earlier = _earlier(ledger, record)
-            judge_retirement(ledger, record, earlier, force=force)
+            judge_retirement(ledger, record, earlier, revokes=revocation_uri is not None, force=force)
             if earlier is not None and revocation_uri is not None:
                 judge_revocation(ledger, earlier.document, semantics)
             if not dry_run:

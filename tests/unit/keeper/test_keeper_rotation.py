@@ -401,6 +401,36 @@ def test_a_program_that_still_holds_the_old_grant_is_in_the_way(
     assert store.rotation.retire(force=True).changed
 
 
+def test_what_may_be_of_the_earlier_grant_is_not_revoked_with_it(
+    store: TokenStore, rotating: Provider, path: Path
+) -> None:
+    """Whether a program without the lock has renewed the new grant or the earlier one can't be told."""
+    push(store, rotating.grant(), rotation="yes")
+    store.rotation.stage(rotating.grant())
+    store.rotation.promote(unchecked=True)
+    store.refresh(force=True)
+    theirs = rotating.grant()
+    write_in_place(path, theirs)
+    assert store.access_token() == theirs.token
+    store.refresh(force=True)
+    store.rotation.converged()
+    at_provider = {"revocation_uri": rotating.revocation_uri, "semantics": "token"}
+    assert conflict(store.rotation.retire, **at_provider) == "ForeignWriter"
+    assert rotating.revoked == []
+    assert store.rotation.retire().changed
+
+
+def test_an_app_that_renews_with_the_new_refresh_token_is_not_in_the_way(
+    store: TokenStore, provider: Provider, path: Path
+) -> None:
+    old, new = promoted(store, provider)
+    write_in_place(path, renewed(new, "theirs", seconds=7200))
+    assert store.access_token() == "theirs"
+    store.rotation.converged()
+    assert store.rotation.retire(revocation_uri=provider.revocation_uri, semantics="token").changed
+    assert provider.revoked == [old.refresh_token]
+
+
 def test_another_current_grant_ends_the_rotation(store: TokenStore, provider: Provider) -> None:
     promoted(store, provider)
     push(store, provider.grant(), force=True)
