@@ -153,15 +153,15 @@ def checked_scopes(scopes: Iterable[str]) -> tuple[str, ...]:
     Raises:
         ConsentError: ``ScopesInvalid``: there is none, or one can't be a scope.
     """
-    wanted = tuple(dict.fromkeys([scopes] if isinstance(scopes, str) else scopes))
+    given = [scopes] if isinstance(scopes, str) else list(scopes)
     # RFC 6749 section 3.3: printable ASCII without space, quotation mark and backslash
-    if not wanted or not all(
+    if not given or not all(
         isinstance(scope, str) and scope and all("!" <= char <= "~" and char not in '"\\' for char in scope)
-        for scope in wanted
+        for scope in given
     ):
         raise ConsentError(
             "the scopes are not a list of at least one scope (RFC 6749 section 3.3)",
             reason="ScopesInvalid",
             remedy="give a list, such as [https://www.googleapis.com/auth/calendar]",
         )
-    return wanted
+    return tuple(dict.fromkeys(given))

@@ -110,7 +110,7 @@ def test_extra_parameters_may_not_replace_the_rest(client: ClientSecrets, name: 
     assert caught.value.reason == "ParametersInvalid"
 
 
-@pytest.mark.parametrize("scopes", [[], [""], ["a b"], ["a\n"], ["a\\b"], ['"a"'], ["ä"], [None], [7]])
+@pytest.mark.parametrize("scopes", [[], [""], ["a b"], ["a\n"], ["a\\b"], ['"a"'], ["ä"], [None], [7], [["a"]], [{}]])
 def test_scopes_that_are_none(client: ClientSecrets, scopes: Any) -> None:
     with pytest.raises(ConsentError) as caught:
         create(client, scopes)
