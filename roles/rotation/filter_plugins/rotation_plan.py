@@ -115,6 +115,15 @@ def tokens_of(tokens: Sequence[Mapping[str, Any]], volume: str, file: str) -> li
     return [entry for entry in tokens if (entry.get("volume") or volume, entry.get("file") or file) == (volume, file)]
 
 
+def containers(consumers: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Count the containers of each service whose processes have reported: they are to be there at the end, too.
+
+    Others may be somebody's command that has ended by then.
+    """
+    services = [str(consumer["service"]) for consumer in consumers if consumer.get("processes")]
+    return {service: services.count(service) for service in sorted(set(services))}
+
+
 def names(groups: Sequence[Sequence[str]]) -> str:
     """Return groups of hosts as a part of a sentence."""
     return "; ".join(" and ".join([", ".join(group[:-1]), group[-1]]) for group in groups)
@@ -133,4 +142,5 @@ class FilterModule:
             "rotation_shared": shared,
             "rotation_names": names,
             "rotation_tokens": tokens_of,
+            "rotation_containers": containers,
         }

@@ -127,3 +127,11 @@ def test_of_several_tokens_only_the_one_that_is_rotated_is_asked_for() -> None:
     assert rotation.tokens_of(tokens, "data", "token.json") == [calendar]
     assert rotation.tokens_of(tokens[1:], "data", "reports.json") == [reports]
     assert rotation.tokens_of([], "data", "token.json") == []
+
+
+def test_who_has_reported_is_to_be_there_at_the_end() -> None:
+    beat = {"pid": 1, "generation": 4}
+    seen = [("api", [beat]), ("celery", [beat, beat]), ("celery", [beat]), ("somebody", [])]
+    consumers = [{"service": service, "processes": processes} for service, processes in seen]
+    assert rotation.containers(consumers) == {"api": 1, "celery": 2}
+    assert rotation.containers([]) == {}
