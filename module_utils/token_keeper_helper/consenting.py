@@ -145,6 +145,13 @@ def _outcome(request: Request, verdict: grant.Verdict, header: str, reply: dict[
     more = {"warnings": [f"{said[0].upper()}{said[1:]}." for said in reply["warnings"]]} if reply["warnings"] else {}
     if not request.stages:
         return Outcome(True, verdict.reason, header, reply["before"], reply["after"], reply["generation"], more=more)
+    if reply["reason"] == "Current":
+        raise ConsentError(
+            f"{header}: the provider has given the refresh token again that is current there, so there is no new grant",
+            reason="SameGrant",
+            remedy="nothing was changed. Withdraw the app's access in the account's settings first, if it has to be"
+            " another one; to renew the access token, mode=refresh is enough",
+        )
     staged = reply["staged"] or {}
     return Outcome(
         reply["changed"],
