@@ -548,6 +548,24 @@ def test_a_swap_that_was_not_noted_is_noted_by_the_next_step(
     assert (record.phase, record.refresh_token_before) == ("promoted", fingerprint(old.refresh_token))
 
 
+def test_a_swap_that_the_check_rolls_forward_needs_no_check_any_more(
+    store: TokenStore, provider: Provider, path: Path
+) -> None:
+    push(store, provider.grant())
+    new = provider.grant()
+    store.rotation.stage(new)
+    staged, state = staged_path(path).read_bytes(), state_path(path).read_bytes()
+    store.rotation.promote(unchecked=True)
+    staged_path(path).write_bytes(staged)
+    state_path(path).write_bytes(state)
+    outcome = store.rotation.check(f"{provider.url}/calendar")
+    assert (outcome.changed, outcome.reason) == (False, "AlreadyPromoted")
+    assert store.rotation.promote().reason == "AlreadyPromoted"
+    assert store.read().refresh_token == new.refresh_token
+    store.rotation.converged()
+    assert conflict(store.rotation.check, provider.url) == "NothingStaged"
+
+
 def test_a_promotion_that_came_no_further_than_the_history_leads_nowhere(
     store: TokenStore, provider: Provider, path: Path
 ) -> None:
