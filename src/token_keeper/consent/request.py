@@ -114,11 +114,12 @@ def new_state() -> str:
     return secrets.token_urlsafe(32)
 
 
-def checked_parameters(extra_params: Mapping[str, Any]) -> dict[str, str | None]:
+def checked_parameters(extra_params: Mapping[str, Any], whose: str = "the extra parameters") -> dict[str, str | None]:
     """Return further parameters of an authorization request as texts, as they go into its address.
 
     Args:
         extra_params: texts, numbers and truth values by name; ``None`` leaves a parameter out.
+        whose: what to call them in a message.
 
     Raises:
         ConsentError: ``ParametersInvalid``: one is the consent's own, or can't be a parameter.
@@ -126,7 +127,7 @@ def checked_parameters(extra_params: Mapping[str, Any]) -> dict[str, str | None]
     reserved = sorted(_OURS.intersection(extra_params))
     if reserved:
         raise ConsentError(
-            f"the extra parameters may not set {', '.join(reserved)}",
+            f"{whose} may not set {', '.join(reserved)}",
             reason="ParametersInvalid",
             remedy="leave them out: the consent sets them itself",
         )
