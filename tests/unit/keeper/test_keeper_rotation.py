@@ -344,6 +344,22 @@ def test_a_rollback_goes_to_the_grant_of_the_record(store: TokenStore, provider:
     assert conflict(store.rotation.retire) == "NothingPromoted"
 
 
+@pytest.mark.parametrize("value", [1e300, -1e300, "x", [], float("nan")])
+@pytest.mark.parametrize("name", ["started", "checked_at"])
+def test_a_time_that_is_none_is_a_broken_file_and_no_crash(
+    store: TokenStore, provider: Provider, path: Path, name: str, value: object
+) -> None:
+    push(store, provider.grant())
+    store.rotation.stage(provider.grant())
+    fields = json.loads(staged_path(path).read_text())
+    (fields["record"] if name == "started" else fields)[name] = value
+    staged_path(path).write_text(json.dumps(fields))
+    staged = store.status().staged
+    assert staged is not None
+    assert staged["reason"] == "StagedCorrupt"
+    assert store.rotation.unstage().changed
+
+
 # -- retire
 
 
