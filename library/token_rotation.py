@@ -44,7 +44,8 @@ options:
       - V(check) shows its access token to O(check_url), and spends nothing.
       - V(promote) makes it the document; the grant before stays in the history.
       - V(watch) waits until each consumer uses the newest generation, and sees O(ready_url) stay ready meanwhile, for
-        O(ready_seconds) at least. Then it notes in the rotation's record that consumers have converged.
+        O(ready_seconds) at least. If all consumers are there and follow then, too, it notes in the rotation's record
+        that they have converged.
       - V(retire) forgets the grant or the secret before, and ends that grant at O(revocation_url) where O(revocation)
         is V(token).
       - V(unstage) forgets what is staged.

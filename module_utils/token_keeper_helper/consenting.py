@@ -106,7 +106,7 @@ def _require_somebody_to_ask(mode: str, verdict: grant.Verdict, request: Request
             reason="ConsentNeeded",
             remedy="run the play where a person can consent, with consent=auto, or push a token with token_volume",
         )
-    if mode == "loopback" and request.answers:
+    if request.parameters["consent"] == "loopback" and request.answers:
         raise ConsentError(
             f"volume {helper.volume}: an answer was given, as for a consent in two runs, and consent is loopback",
             reason="AnswerUnexpected",
@@ -116,9 +116,12 @@ def _require_somebody_to_ask(mode: str, verdict: grant.Verdict, request: Request
 
 def _in_two_runs(request: Request, helper: Helper, outward: Outward, status: dict[str, Any]) -> dict[str, Any]:
     """Show the question that waits in the volume, or have its answer redeemed there."""
-    begun = two_runs.begun(request.question, helper, outward)
+    # to be answered, a question need not be good for longer than this
+    begun = two_runs.begun(request.question, helper, outward, left=0 if request.answers else two_runs.LEFT)
     answer = two_runs.fitting(request.answers, begun["url"])
     if answer is None:
+        if request.answers and begun["expires_in"] < two_runs.LEFT:
+            begun = two_runs.begun(request.question, helper, outward)
         place = f"{helper.file} in volume {helper.volume}"
         raise two_runs.ConsentPending(begun, place, unfit=bool(request.answers))
     options = ["--stage"] if request.stages else [f"--{name}={value}" for name, value in request.declared.items()]
@@ -142,6 +145,13 @@ def _outcome(request: Request, verdict: grant.Verdict, header: str, reply: dict[
     more = {"warnings": [f"{said[0].upper()}{said[1:]}." for said in reply["warnings"]]} if reply["warnings"] else {}
     if not request.stages:
         return Outcome(True, verdict.reason, header, reply["before"], reply["after"], reply["generation"], more=more)
+    if reply["reason"] == "Current":
+        raise ConsentError(
+            f"{header}: the provider has given the refresh token again that is current there, so there is no new grant",
+            reason="SameGrant",
+            remedy="nothing was changed. Withdraw the app's access in the account's settings first, if it has to be"
+            " another one; to renew the access token, mode=refresh is enough",
+        )
     staged = reply["staged"] or {}
     return Outcome(
         reply["changed"],

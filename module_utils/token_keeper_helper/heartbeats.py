@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import http.client
 import ipaddress
 import json
 import urllib.parse
@@ -57,8 +58,8 @@ def fetch(url: str) -> Heartbeats:
         ) as response:
             answer = json.loads(response.read(_MAX_BYTES))
         return Heartbeats(tuple(_beat(entry) for entry in answer["consumers"]))
-    except (OSError, ValueError) as error:
-        # URLError, timeouts and HTTP errors are OSErrors, broken JSON is a ValueError
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        # URLError, timeouts and HTTP errors are OSErrors, broken JSON is a ValueError, broken HTTP is neither
         return Heartbeats(obstacle=f"{url} did not answer with heartbeats: {_short(error)}")
     except (TypeError, KeyError):
         return Heartbeats(obstacle=f"{url} answered, but not with a list of consumers")

@@ -62,6 +62,12 @@ class Request:
                 reason="ScopesInvalid",
                 remedy="give a list, such as [https://www.googleapis.com/auth/calendar]",
             )
+        if not all(isinstance(answer, str) for answer in _listed(parameters["answer"])):
+            raise ConsentError(
+                "the answer is neither an address nor a list of addresses",
+                reason="AnswerMalformed",
+                remedy="give the address that the browser ended at, in quotes; of several, a list",
+            )
         parameters = {**parameters, "provider": decoded(parameters["provider"])}
         declared = _declared(parameters)
         inquiry, unsettled = None, None
@@ -92,8 +98,7 @@ class Request:
     @property
     def answers(self) -> list[str]:
         """The addresses at which browsers have ended, as far as they are given."""
-        given = self.parameters["answer"]
-        return [answer for answer in (given if isinstance(given, list) else [given]) if answer]
+        return _listed(self.parameters["answer"])
 
     @property
     def wanted(self) -> grant.Wanted:
@@ -181,6 +186,11 @@ def decoded(provider: Any) -> str | Mapping[str, Any] | None:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     Profile.load(provider)
     return provider
+
+
+def _listed(given: Any) -> list[Any]:
+    """Return one or several as a list, without those that are empty, as a survey leaves them."""
+    return [each for each in (given if isinstance(given, list) else [given]) if each]
 
 
 def _declared(parameters: Mapping[str, Any]) -> dict[str, Any]:

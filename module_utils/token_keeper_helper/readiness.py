@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import threading
 from collections.abc import Callable
 from typing import Final
@@ -21,8 +22,8 @@ def ask(url: str) -> str:
     try:
         with open_url(url, timeout=_TIMEOUT, use_proxy=not is_here(url), http_agent="token-keeper"):
             return ""
-    except (OSError, ValueError) as error:
-        # an HTTP error is an OSError too
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        # an HTTP error is an OSError too; an answer that is none of HTTP isn't
         code = getattr(error, "code", None)
         return f"it answered {code}" if code else str(getattr(error, "reason", None) or error)[:200]
 
@@ -62,7 +63,10 @@ class Readiness:
     def _run(self) -> None:
         bad = 0
         while not self._over.is_set():
-            why = self._once(str(self._url))
+            try:
+                why = self._once(str(self._url))
+            except Exception as error:  # whatever it is, nobody knows that it is ready
+                why = f"it could not be asked ({type(error).__name__})"
             bad = bad + 1 if why else 0
             if bad >= _PATIENCE:
                 self.obstacle = f"{self._url} is not ready any more: {why}"

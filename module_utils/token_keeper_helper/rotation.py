@@ -117,15 +117,15 @@ def _watch(helper: Helper, parameters: Mapping[str, Any], check_mode: bool) -> O
     found = helper.engine.volume(helper.volume) or {}
     urls = parameters["heartbeat_urls"]
     with Readiness(parameters["ready_url"]) as readiness:
-        report = consumers.watch(
-            helper,
-            str(found.get("Mountpoint") or ""),
-            expectation,
-            (lambda: heartbeats.fetch_all(urls)) if urls else None,
-        )
-        lagging = _lagging(report, parameters["expect_containers"] or {})
-        if not lagging:
-            readiness.wait(parameters["ready_seconds"] - (time.monotonic() - begun))
+
+        def look() -> tuple[consumers.Report, list[str]]:
+            asks = (lambda: heartbeats.fetch_all(urls)) if urls else None
+            report = consumers.watch(helper, str(found.get("Mountpoint") or ""), expectation, asks)
+            return report, _lagging(report, parameters["expect_containers"] or {})
+
+        report, lagging = look()
+        if not lagging and not readiness.wait(parameters["ready_seconds"] - (time.monotonic() - begun)):
+            report, lagging = look()  # what was swapped may have ended one that has no page to ask
     if lagging:
         raise ModuleFailure(
             "RotationError",

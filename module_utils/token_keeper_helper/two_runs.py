@@ -18,7 +18,7 @@ from token_keeper.consent.pasted import query_of
 from .failure import ModuleFailure
 from .helper import Helper, Outward
 
-_LEFT: Final = 120
+LEFT: Final = 120
 """Seconds that an address must still be good for to be shown again."""
 
 _LATER: Final = frozenset({"ConsentNotBegun", "ConsentExpired", "ConsentUnreadable", "ClientChanged", "CodeRejected"})
@@ -53,19 +53,20 @@ class ConsentPending(ModuleFailure):
         return {**super().as_result(), "consent": self.consent}
 
 
-def begun(question: dict[str, Any], helper: Helper, outward: Outward) -> dict[str, Any]:
+def begun(question: dict[str, Any], helper: Helper, outward: Outward, *, left: int = LEFT) -> dict[str, Any]:
     """Return the question that waits in the volume, which is begun anew if it has to be.
 
     Args:
         question: what ``token-keeper consent begin`` reads.
         helper: reaches the volume.
         outward: the way to the provider, which may be asked for its endpoints.
+        left: seconds that it must still be good for; otherwise it is begun anew.
 
     Raises:
         ModuleFailure: nothing was changed.
     """
     secret = json.dumps(question).encode()
-    return helper.run("consent", "begin", f"--keep={_LEFT}", outward=outward, stdin=secret)
+    return helper.run("consent", "begin", f"--keep={left}", outward=outward, stdin=secret)
 
 
 def fitting(answers: Sequence[str], url: str) -> str | None:

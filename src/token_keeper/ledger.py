@@ -447,19 +447,29 @@ class Ledger:
 
     def _with_our_client(self, document: TokenDocument) -> TokenDocument:
         """Return a foreign writer's document with the client's new secret in place of the one that was replaced."""
-        record, current = self.state.rotation_record, self.state.identity
-        if record is None or record.mode != "client" or record.phase not in GONE_LIVE or current is None:
-            return document
-        if document.client_fingerprint != record.client_before:
+        current = self.state.identity
+        if not self._has_old_client(document) or current is None:
             return document
         for entry in self.history.entries():
             ours = entry.document
             if ours.fingerprint == current.document and ours.client_id == document.client_id:
-                self.events.record(
-                    self.directory, "OldClientWritten", generation=self.state.generation, client=record.client_before
-                )
+                self._note_old_client(document)
                 return document.with_secret(ours.client_secret)
         return document
+
+    def _has_old_client(self, document: TokenDocument) -> bool:
+        """Tell whether a document has the client, or the secret of it, that a rotation has replaced."""
+        record = self.state.rotation_record
+        live = record is not None and record.mode == "client" and record.phase in GONE_LIVE
+        return live and record is not None and document.client_fingerprint == record.client_before
+
+    def _note_old_client(self, document: TokenDocument) -> None:
+        self.events.record(
+            self.directory,
+            "OldClientWritten",
+            generation=self.state.generation,
+            client=document.client_fingerprint,
+        )
 
     def _doubt_what_was_sent(self, *, new_grant: bool) -> None:
         """A new grant comes while nobody knows what came of an exchange: no way back may send its token again."""
@@ -527,6 +537,8 @@ class Ledger:
         if self.state.tombstone is not None:
             self.remove_document(self.state.tombstone)
             return
+        if self.document is not None and self._has_old_client(self.document):
+            self._note_old_client(self.document)  # whatever else is wrong with it, its writer holds the old secret
         if not self._put_back("ForeignWriteRefused", reason, refused=theirs.refresh_token):
             # nothing better is known than what is there
             self.accept(_required(self.document), event="Adopted")

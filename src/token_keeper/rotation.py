@@ -133,10 +133,16 @@ class Rotator:
         Raises:
             ReauthRequired, PolicyDenied: it was refused, which is noted beside the document.
             ProviderUnavailable: nothing was found out; an earlier result stays.
-            Conflict: nothing is staged, its access token is over, or another one was staged meanwhile.
+            Conflict: nothing is staged, nor live and still to be watched; its access token is over; or another one was
+                staged meanwhile.
         """
         with self._writer.held() as ledger:
-            staged = _required(ledger, _staged(ledger))
+            found = _staged(ledger)
+            record = ledger.state.rotation_record
+            if found is None and record is not None and record.phase == "promoted" and _is_current(ledger, record):
+                # by a promotion that was cut short: what was to be checked is live, and is watched from here on
+                return _outcome(ledger, False, "AlreadyPromoted", None, ledger.document)
+            staged = _required(ledger, found)
         token = staged.document.token
         if token is None or staged.document.expires_in(time.time()) <= 0:
             raise Conflict(
@@ -187,7 +193,7 @@ class Rotator:
             state = ledger.state
             if staged is None:
                 record = state.rotation_record
-                if record is not None and record.phase in GONE_LIVE and record.grant_after == state.grant:
+                if record is not None and record.phase in GONE_LIVE and _is_current(ledger, record):
                     return _outcome(ledger, False, "AlreadyPromoted", None, ledger.document)
                 raise _nothing_staged(ledger)
             judge_promotion(ledger, staged, force=force, unchecked=unchecked)
@@ -261,7 +267,7 @@ class Rotator:
         Args:
             revocation_uri: also end it at the provider (RFC 7009); without it, it is only forgotten here.
             semantics: what that would end there.
-            force: although consumers were not seen to converge, or a program has written it back since.
+            force: although consumers were not seen to converge, or a program has written it back since, or may have.
             dry_run: say what would happen and change nothing, here or there.
 
         Raises:
@@ -280,7 +286,7 @@ class Rotator:
                     remedy="watch them, then say `token-keeper converged`; or use --force",
                 )
             earlier = _earlier(ledger, record)
-            judge_retirement(ledger, record, earlier, force=force)
+            judge_retirement(ledger, record, earlier, revokes=revocation_uri is not None, force=force)
             if earlier is not None and revocation_uri is not None:
                 judge_revocation(ledger, earlier.document, semantics)
             if not dry_run:
@@ -366,13 +372,17 @@ def _live_record(ledger: Ledger) -> RotationRecord:
             reason="NothingPromoted",
             remedy="look with `token-keeper status`",
         )
-    if record.grant_after != ledger.state.grant:
+    if not _is_current(ledger, record):
         raise Conflict(
             f"the grant that was promoted in {ledger.volume.path} is not the current one any more",
             reason="GrantChanged",
             remedy="look with `token-keeper status`: somebody has pushed or rolled back since",
         )
     return record
+
+
+def _is_current(ledger: Ledger, record: RotationRecord) -> bool:
+    return record.grant_after == ledger.state.grant
 
 
 def _earlier(ledger: Ledger, record: RotationRecord) -> Entry | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import Any, Final, Literal, get_args
+
+from token_keeper.clock import EARLIEST, LATEST
 
 Mode = Literal["reconsent", "client"]
 Phase = Literal["staged", "checked", "promoted", "converged", "retired", "rolled_back"]
@@ -63,7 +64,7 @@ class RotationRecord:
             and self.mode in _MODES
             and self.phase in _PHASES
             and isinstance(self.started, (int, float))
-            and math.isfinite(self.started)
+            and EARLIEST <= self.started <= LATEST
             and isinstance(self.by, str)
             and isinstance(self.grant_after, str)
             and self.grant_after.isalnum()

@@ -79,7 +79,9 @@ def judge_revocation(ledger: Ledger, document: TokenDocument, semantics: Semanti
         )
 
 
-def judge_retirement(ledger: Ledger, record: RotationRecord, earlier: Entry | None, *, force: bool) -> None:
+def judge_retirement(
+    ledger: Ledger, record: RotationRecord, earlier: Entry | None, *, revokes: bool, force: bool
+) -> None:
     """Raise Conflict where the earlier grant may still be in use."""
     current = ledger.document
     if earlier is not None and current is not None and earlier.document.refresh_token == current.refresh_token:
@@ -96,6 +98,14 @@ def judge_retirement(ledger: Ledger, record: RotationRecord, earlier: Entry | No
             reason="ForeignWriter",
             remedy="find and restart the program that holds the old credentials in memory, then use --force",
         )
+    writer = _brought_since(ledger, record) if revokes and earlier is not None else None
+    if writer is not None and not force:
+        raise Conflict(
+            f"a program has brought a refresh token of its own into {ledger.volume.path}, seen at {writer['time']} by "
+            f"{writer['service']}: it may be of the earlier grant, and would end with that",
+            reason="ForeignWriter",
+            remedy="leave out --revoke: the earlier grant is then forgotten here; or use --force, if it surely is not",
+        )
 
 
 def _written_since(ledger: Ledger, record: RotationRecord) -> dict[str, Any] | None:
@@ -110,5 +120,22 @@ def _written_since(ledger: Ledger, record: RotationRecord) -> dict[str, Any] | N
             refused = event.get("event") == "ForeignWriteRefused" and event.get("refused") is not None
             theirs = refused and event.get("refused") == record.refresh_token_before
         if theirs:
+            return {"time": event.get("time"), "service": event.get("service")}
+    return None
+
+
+def _brought_since(ledger: Ledger, record: RotationRecord) -> dict[str, Any] | None:
+    """Return the event of a refresh token that no exchange of the kit has brought, ``None`` where there is none.
+
+    A program that renews without the lock at a provider that rotates leaves such a one, be it of either grant.
+    """
+    since = [
+        event
+        for event in ledger.events.newest(_EVENTS_ASKED)
+        if isinstance(event.get("generation"), int) and event["generation"] >= (record.generation or 0)
+    ]
+    ours = {event.get("refresh_token") for event in since if event.get("event") != "Adopted"}
+    for event in since:
+        if event.get("event") == "Adopted" and event.get("refresh_token") not in ours:
             return {"time": event.get("time"), "service": event.get("service")}
     return None

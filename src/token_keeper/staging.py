@@ -12,6 +12,7 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from token_keeper import report
+from token_keeper.clock import EARLIEST, LATEST
 from token_keeper.document import TokenDocument
 from token_keeper.errors import StorageError, TokenCorrupt
 from token_keeper.fingerprint import fingerprint
@@ -67,7 +68,7 @@ class Staged:
                 TokenDocument.from_mapping(fields["document"], volume.staged_name),
                 int(fields["generation"]),
                 _text(fields["tombstone"]),
-                float(fields["checked_at"]) if fields["checked_at"] is not None else None,
+                _time(fields["checked_at"]),
                 _text(fields["refusal"]),
             )
         except (*_BROKEN, TokenCorrupt):
@@ -174,6 +175,14 @@ class EarlierClient:
     def write(self, volume: Volume, directory: int) -> None:
         """Keep it, durably; the caller holds the lock."""
         volume.replace(directory, volume.client_name, json.dumps(dataclasses.asdict(self)).encode())
+
+
+def _time(value: object) -> float | None:
+    if value is None:
+        return None
+    if not isinstance(value, (int, float)) or not EARLIEST <= value <= LATEST:
+        raise ValueError
+    return float(value)
 
 
 def _text(value: object) -> str | None:

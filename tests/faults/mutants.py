@@ -13,7 +13,19 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from token_keeper import exchange, history, ledger, lock, reading, refresh, rollback, staging, volume, writer
+from token_keeper import (
+    exchange,
+    history,
+    ledger,
+    lock,
+    reading,
+    refresh,
+    rollback,
+    rotation_rules,
+    staging,
+    volume,
+    writer,
+)
 from token_keeper.errors import LockTimeout, ProviderUnavailable
 
 MUTANTS: dict[str, Callable[[], None]] = {}
@@ -295,6 +307,16 @@ def open_exchange_forgotten_by_a_new_grant() -> None:
 @mutant
 def old_secret_adopted() -> None:
     ledger.Ledger._with_our_client = lambda self, document: document  # type: ignore[method-assign]
+
+
+@mutant
+def holder_of_the_old_secret_unnoticed() -> None:
+    ledger.Ledger._note_old_client = lambda *_: None  # type: ignore[method-assign]
+
+
+@mutant
+def live_grant_revoked_with_the_earlier_one() -> None:
+    rotation_rules._brought_since = lambda *_: None
 
 
 @mutant

@@ -46,6 +46,12 @@ CAUGHT_BY = {
     "new_grant_without_its_name": "rotation.py::test_a_swap_that_was_not_noted_is_noted_by_the_next_step",
     "open_exchange_forgotten_by_a_new_grant": "rotation.py::test_a_grant_whose_exchange_is_open_is_not_gone_back_to",
     "old_secret_adopted": "reclient.py::test_an_app_with_the_old_secret_in_memory_does_not_bring_it_back",
+    "holder_of_the_old_secret_unnoticed": (
+        "reclient.py::test_an_app_whose_write_is_refused_holds_the_old_secret_all_the_same"
+    ),
+    "live_grant_revoked_with_the_earlier_one": (
+        "rotation.py::test_what_may_be_of_the_earlier_grant_is_not_revoked_with_it"
+    ),
     "revoked_document_given_away": "revocation.py::test_nobody_is_given_it_while_the_lock_is_busy",
     "lost_state_begins_at_zero": "reconcile.py::test_the_generation_never_falls_when_the_state_is_lost",
 }

@@ -105,6 +105,24 @@ def _same(one: Status | None, other: Status | None) -> bool:
     return mine == _current(other) or mine in ((other.get("lineage") or {}).get("superseded") or [])
 
 
+def held_elsewhere(statuses: Mapping[str, Status | None], host: str) -> bool:
+    """Tell whether another host may use a grant that this one has or has had: it must not be ended for that.
+
+    Whether the provider rotates makes no difference here.
+    """
+    status = statuses.get(host)
+    lineage = (status or {}).get("lineage") or {}
+    mine = {_current(status), *(entry.get("refresh_token_fingerprint") for entry in lineage.get("grants") or [])} - {
+        None
+    }
+    left = mine | set(lineage.get("superseded") or [])
+    for name, other in statuses.items():
+        gone_on = ((other or {}).get("lineage") or {}).get("superseded") or []
+        if name != host and (_current(other) in left or not mine.isdisjoint(gone_on)):
+            return True
+    return False
+
+
 def _current(status: Status | None) -> str | None:
     document = (status or {}).get("document") or {}
     return document.get("refresh_token_fingerprint") if document.get("state") == "sound" else None
@@ -113,6 +131,15 @@ def _current(status: Status | None) -> str | None:
 def tokens_of(tokens: Sequence[Mapping[str, Any]], volume: str, file: str) -> list[Mapping[str, Any]]:
     """Return those of a host's tokens that are this one: what an entry doesn't say is as the rotation's."""
     return [entry for entry in tokens if (entry.get("volume") or volume, entry.get("file") or file) == (volume, file)]
+
+
+def containers(consumers: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Count the containers of each service whose processes have reported: they are to be there at the end, too.
+
+    Others may be somebody's command that has ended by then.
+    """
+    services = [str(consumer["service"]) for consumer in consumers if consumer.get("processes")]
+    return {service: services.count(service) for service in sorted(set(services))}
 
 
 def names(groups: Sequence[Sequence[str]]) -> str:
@@ -131,6 +158,8 @@ class FilterModule:
             "rotation_kind": kind_of,
             "rotation_way_back": way_back,
             "rotation_shared": shared,
+            "rotation_held_elsewhere": held_elsewhere,
             "rotation_names": names,
             "rotation_tokens": tokens_of,
+            "rotation_containers": containers,
         }

@@ -161,22 +161,44 @@ def _require_writable(target: Path, *, force: bool) -> None:
             reason="NotWritable",
             remedy="name another file with --output",
         )
+    try:
+        descriptor = _new(temporary := _beside(target))
+        try:
+            private = not os.fstat(descriptor).st_mode & 0o077
+        finally:
+            os.close(descriptor)
+            os.unlink(temporary)
+    except OSError as error:
+        raise StorageError(
+            f"cannot write {target}: {error.strerror}", reason="InputOutput", remedy="name another file with --output"
+        ) from None
+    if not private:
+        raise StorageError(
+            f"the file system of {target.parent} lets others read what only its owner may",
+            reason="NotPrivate",
+            remedy="name a file on another one with --output",
+        )
+
+
+def _beside(target: Path) -> Path:
+    return target.with_name(f".{target.name}.tmp-{secrets.token_hex(8)}")
+
+
+def _new(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
 
 def _write(target: Path, data: bytes, *, force: bool) -> None:
     """Make a file with mode 0600 that is there whole or not at all, durably."""
-    temporary = target.with_name(f".{target.name}.tmp-{secrets.token_hex(8)}")
+    temporary = _beside(target)
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        descriptor = _new(temporary)
         try:
             with open(descriptor, "wb") as file:
                 file.write(data + b"\n")
                 file.flush()
                 os.fsync(descriptor)
-            if force:
-                os.replace(temporary, target)
-            else:
-                os.link(temporary, target)  # which fails where a file is, even one that was made a moment ago
+            _place(temporary, target, force=force)
         finally:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
@@ -193,6 +215,21 @@ def _write(target: Path, data: bytes, *, force: bool) -> None:
             reason="InputOutput",
             remedy="the consent is spent: run it again with another --output",
         ) from None
+
+
+def _place(temporary: Path, target: Path, *, force: bool) -> None:
+    if force:
+        os.replace(temporary, target)
+        return
+    try:
+        os.link(temporary, target)  # which fails where a file is, even one that was made a moment ago
+    except FileExistsError:
+        raise
+    except OSError:
+        # a file system without hard links: a person's consent is worth more than the moment between these two calls
+        if os.path.lexists(target):
+            raise FileExistsError from None
+        os.rename(temporary, target)
 
 
 def _exists(target: Path) -> StorageError:

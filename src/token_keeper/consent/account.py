@@ -130,12 +130,13 @@ def _claims(id_token: str, request: AuthorizationRequest) -> Mapping[str, Any] |
     return claims
 
 
-def _names_of(request: AuthorizationRequest) -> set[object]:
+def _names_of(request: AuthorizationRequest) -> list[str | None]:
     endpoints = request.endpoints
-    names: set[object] = {endpoints.issuer, *endpoints.issuer_aliases}
+    # a list, as what they are compared with may be anything, and not everything can be looked up in a set
+    names = [endpoints.issuer, *endpoints.issuer_aliases]
     if urllib.parse.urlsplit(endpoints.token_uri).netloc != urllib.parse.urlsplit(endpoints.auth_uri).netloc:
         # a provider that browsers and programs reach by two addresses may go by that at which it is asked
-        names.add(urllib.parse.urlunsplit(urllib.parse.urlsplit(endpoints.token_uri)._replace(path="", query="")))
+        names.append(urllib.parse.urlunsplit(urllib.parse.urlsplit(endpoints.token_uri)._replace(path="", query="")))
     return names
 
 

@@ -80,7 +80,7 @@ class Endpoints:
 
         Raises:
             ConsentError: ``EndpointMissing`` when only one of the two is known (the other is then hardly
-                Google's), ``EndpointMalformed``, or ``EndpointInsecure``.
+                Google's), ``EndpointMalformed``, or ``EndpointInsecure``: the profile's others are judged as well.
         """
         auth = auth_uri or (metadata.auth_uri if metadata else None) or client.auth_uri
         token = token_uri or (metadata.token_uri if metadata else None) or client.token_uri
@@ -105,6 +105,9 @@ class Endpoints:
         known = profile or profile_at(token)
         # a server that only behaves as the profile says is not asked at the profile's addresses: they get the token
         there = known.endpoints if known.is_at(token) else {}
+        for key in ("userinfo", "tokeninfo", "revocation"):
+            if key in there:
+                require_sound(f"endpoints.{key} of the profile", there[key], allow_http=allow_http)
         return cls(
             auth,
             token,

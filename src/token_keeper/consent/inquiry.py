@@ -10,6 +10,7 @@ from token_keeper.address import DEADLINE
 from token_keeper.consent.client_secrets import ClientSecrets
 from token_keeper.consent.endpoint import Endpoints
 from token_keeper.consent.request import AuthorizationRequest, checked_parameters, checked_scopes
+from token_keeper.errors import ConsentError
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -76,6 +77,14 @@ class Inquiry:
             ConsentError: ``ScopesInvalid``, ``ParametersInvalid``, or what :meth:`Endpoints.find` raises.
         """
         required, extra = checked_scopes(scopes), checked_parameters(extra_params or {})
+        for name, value in (("account", account), ("login_hint", login_hint)):
+            # the account becomes a part of the document, which nobody could read then
+            if value and not value.isprintable():
+                raise ConsentError(
+                    f"the {name} is not one line of text",
+                    reason="ParametersInvalid",
+                    remedy="give a mail address or an identifier, in one line and without a line break at its end",
+                )
         endpoints = Endpoints.find(
             client,
             provider=provider,
@@ -85,6 +94,7 @@ class Inquiry:
             issuer=issuer,
             allow_http=allow_http,
         )
+        checked_parameters(endpoints.parameters, "the authorization_parameters of the profile")
         also = endpoints.account_scopes if account and ask_for_account else ()
         return cls(
             client,

@@ -114,11 +114,12 @@ def new_state() -> str:
     return secrets.token_urlsafe(32)
 
 
-def checked_parameters(extra_params: Mapping[str, Any]) -> dict[str, str | None]:
+def checked_parameters(extra_params: Mapping[str, Any], whose: str = "the extra parameters") -> dict[str, str | None]:
     """Return further parameters of an authorization request as texts, as they go into its address.
 
     Args:
         extra_params: texts, numbers and truth values by name; ``None`` leaves a parameter out.
+        whose: what to call them in a message.
 
     Raises:
         ConsentError: ``ParametersInvalid``: one is the consent's own, or can't be a parameter.
@@ -126,7 +127,7 @@ def checked_parameters(extra_params: Mapping[str, Any]) -> dict[str, str | None]
     reserved = sorted(_OURS.intersection(extra_params))
     if reserved:
         raise ConsentError(
-            f"the extra parameters may not set {', '.join(reserved)}",
+            f"{whose} may not set {', '.join(reserved)}",
             reason="ParametersInvalid",
             remedy="leave them out: the consent sets them itself",
         )
@@ -153,15 +154,15 @@ def checked_scopes(scopes: Iterable[str]) -> tuple[str, ...]:
     Raises:
         ConsentError: ``ScopesInvalid``: there is none, or one can't be a scope.
     """
-    wanted = tuple(dict.fromkeys([scopes] if isinstance(scopes, str) else scopes))
+    given = [scopes] if isinstance(scopes, str) else list(scopes)
     # RFC 6749 section 3.3: printable ASCII without space, quotation mark and backslash
-    if not wanted or not all(
+    if not given or not all(
         isinstance(scope, str) and scope and all("!" <= char <= "~" and char not in '"\\' for char in scope)
-        for scope in wanted
+        for scope in given
     ):
         raise ConsentError(
             "the scopes are not a list of at least one scope (RFC 6749 section 3.3)",
             reason="ScopesInvalid",
             remedy="give a list, such as [https://www.googleapis.com/auth/calendar]",
         )
-    return wanted
+    return tuple(dict.fromkeys(given))

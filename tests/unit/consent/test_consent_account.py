@@ -164,7 +164,11 @@ def test_id_tokens_that_are_none_tell_nothing(request_for_consent: Authorization
 
 
 def test_an_id_token_for_another_client_or_of_another_issuer(request_for_consent: AuthorizationRequest) -> None:
-    for claims, said in (({"aud": "other"}, "another client"), ({"iss": "https://evil.example"}, "another issuer")):
+    for claims, said in (
+        ({"aud": "other"}, "another client"),
+        ({"iss": "https://evil.example"}, "another issuer"),
+        ({"iss": {"canary": []}}, "another issuer"),
+    ):
         with pytest.raises(ConsentError, match=said) as caught:
             identify(reply(id_token(**claims)), request_for_consent)
         assert caught.value.reason == "IdTokenForeign"

@@ -7,6 +7,7 @@ import pytest
 from token_keeper.consent.client_secrets import ClientSecrets
 from token_keeper.consent.endpoint import Endpoints
 from token_keeper.errors import ConsentError
+from token_keeper.provider import Profile
 
 BARE = ClientSecrets("id", "secret")
 
@@ -82,3 +83,17 @@ def test_not_an_endpoint(client: ClientSecrets, uri: str) -> None:
 
     assert caught.value.reason == "EndpointMalformed"
     assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["userinfo", "tokeninfo", "revocation"])
+@pytest.mark.parametrize(
+    ("uri", "reason"), [("http://provider.example/x", "EndpointInsecure"), ("provider.example", "EndpointMalformed")]
+)
+def test_a_profile_sends_no_token_where_everybody_can_read_it(
+    client: ClientSecrets, key: str, uri: str, reason: str
+) -> None:
+    profile = Profile.parse({"hosts": ["provider.example"], "endpoints": {key: uri}}, "the test")
+    with pytest.raises(ConsentError) as caught:
+        Endpoints.choose(client, profile=profile)
+    assert caught.value.reason == reason
+    assert f"endpoints.{key}" in caught.value.message

@@ -12,6 +12,7 @@ import pytest
 
 from token_keeper.consent.client_secrets import ClientSecrets
 from token_keeper.consent.endpoint import Endpoints
+from token_keeper.consent.inquiry import Inquiry
 from token_keeper.consent.request import AuthorizationRequest
 from token_keeper.errors import ConsentError
 
@@ -110,7 +111,25 @@ def test_extra_parameters_may_not_replace_the_rest(client: ClientSecrets, name: 
     assert caught.value.reason == "ParametersInvalid"
 
 
-@pytest.mark.parametrize("scopes", [[], [""], ["a b"], ["a\n"], ["a\\b"], ['"a"'], ["ä"], [None], [7]])
+@pytest.mark.parametrize("name", OURS)
+def test_a_profile_may_not_replace_them_either(client: ClientSecrets, name: str) -> None:
+    with pytest.raises(ConsentError, match=f"of the profile may not set {name}") as caught:
+        Inquiry.prepare(client, ["a"], provider={"authorization_parameters": {name: "x"}})
+
+    assert caught.value.reason == "ParametersInvalid"
+
+
+@pytest.mark.parametrize("name", ["account", "login_hint"])
+@pytest.mark.parametrize("text", ["ada@example.org\n", "a\0b", "\ud800"])
+def test_an_account_is_one_line(client: ClientSecrets, name: str, text: str) -> None:
+    """It would become a part of the document, which nobody could read then."""
+    with pytest.raises(ConsentError, match=f"the {name} is not one line") as caught:
+        Inquiry.prepare(client, ["a"], **{name: text})
+
+    assert caught.value.reason == "ParametersInvalid"
+
+
+@pytest.mark.parametrize("scopes", [[], [""], ["a b"], ["a\n"], ["a\\b"], ['"a"'], ["ä"], [None], [7], [["a"]], [{}]])
 def test_scopes_that_are_none(client: ClientSecrets, scopes: Any) -> None:
     with pytest.raises(ConsentError) as caught:
         create(client, scopes)

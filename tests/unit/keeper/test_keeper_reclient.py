@@ -231,3 +231,22 @@ def test_an_app_with_the_old_secret_in_memory_does_not_bring_it_back(
         store.rotation.retire()
     assert caught.value.reason == "ForeignWriter"
     assert store.rotation.retire(force=True).changed
+
+
+def test_an_app_whose_write_is_refused_holds_the_old_secret_all_the_same(
+    store: TokenStore, provider: Provider, path: Path
+) -> None:
+    old = provider.grant()
+    push(store, old, rotation="no")
+    provider.more_secrets.add(NEW)
+    store.rotation.reclient(NEW)
+    current = on_disk(path)
+    write_in_place(path, renewed(old, "older", seconds=60))
+    make_old(path)
+    store.refresh(min_valid=0)
+    assert on_disk(path) == current
+    assert events_of(path)[-2:] == ["OldClientWritten", "ForeignWriteRefused"]
+    store.rotation.converged()
+    with pytest.raises(Conflict) as caught:
+        store.rotation.retire()
+    assert caught.value.reason == "ForeignWriter"

@@ -344,6 +344,22 @@ def test_a_rollback_goes_to_the_grant_of_the_record(store: TokenStore, provider:
     assert conflict(store.rotation.retire) == "NothingPromoted"
 
 
+@pytest.mark.parametrize("value", [1e300, -1e300, "x", [], float("nan")])
+@pytest.mark.parametrize("name", ["started", "checked_at"])
+def test_a_time_that_is_none_is_a_broken_file_and_no_crash(
+    store: TokenStore, provider: Provider, path: Path, name: str, value: object
+) -> None:
+    push(store, provider.grant())
+    store.rotation.stage(provider.grant())
+    fields = json.loads(staged_path(path).read_text())
+    (fields["record"] if name == "started" else fields)[name] = value
+    staged_path(path).write_text(json.dumps(fields))
+    staged = store.status().staged
+    assert staged is not None
+    assert staged["reason"] == "StagedCorrupt"
+    assert store.rotation.unstage().changed
+
+
 # -- retire
 
 
@@ -399,6 +415,36 @@ def test_a_program_that_still_holds_the_old_grant_is_in_the_way(
     assert conflict(store.rotation.retire) == "ForeignWriter"
     assert len(grants(path)) == 2
     assert store.rotation.retire(force=True).changed
+
+
+def test_what_may_be_of_the_earlier_grant_is_not_revoked_with_it(
+    store: TokenStore, rotating: Provider, path: Path
+) -> None:
+    """Whether a program without the lock has renewed the new grant or the earlier one can't be told."""
+    push(store, rotating.grant(), rotation="yes")
+    store.rotation.stage(rotating.grant())
+    store.rotation.promote(unchecked=True)
+    store.refresh(force=True)
+    theirs = rotating.grant()
+    write_in_place(path, theirs)
+    assert store.access_token() == theirs.token
+    store.refresh(force=True)
+    store.rotation.converged()
+    at_provider = {"revocation_uri": rotating.revocation_uri, "semantics": "token"}
+    assert conflict(store.rotation.retire, **at_provider) == "ForeignWriter"
+    assert rotating.revoked == []
+    assert store.rotation.retire().changed
+
+
+def test_an_app_that_renews_with_the_new_refresh_token_is_not_in_the_way(
+    store: TokenStore, provider: Provider, path: Path
+) -> None:
+    old, new = promoted(store, provider)
+    write_in_place(path, renewed(new, "theirs", seconds=7200))
+    assert store.access_token() == "theirs"
+    store.rotation.converged()
+    assert store.rotation.retire(revocation_uri=provider.revocation_uri, semantics="token").changed
+    assert provider.revoked == [old.refresh_token]
 
 
 def test_another_current_grant_ends_the_rotation(store: TokenStore, provider: Provider) -> None:
@@ -516,6 +562,24 @@ def test_a_swap_that_was_not_noted_is_noted_by_the_next_step(
     record = state_of(path).rotation_record
     assert record is not None
     assert (record.phase, record.refresh_token_before) == ("promoted", fingerprint(old.refresh_token))
+
+
+def test_a_swap_that_the_check_rolls_forward_needs_no_check_any_more(
+    store: TokenStore, provider: Provider, path: Path
+) -> None:
+    push(store, provider.grant())
+    new = provider.grant()
+    store.rotation.stage(new)
+    staged, state = staged_path(path).read_bytes(), state_path(path).read_bytes()
+    store.rotation.promote(unchecked=True)
+    staged_path(path).write_bytes(staged)
+    state_path(path).write_bytes(state)
+    outcome = store.rotation.check(f"{provider.url}/calendar")
+    assert (outcome.changed, outcome.reason) == (False, "AlreadyPromoted")
+    assert store.rotation.promote().reason == "AlreadyPromoted"
+    assert store.read().refresh_token == new.refresh_token
+    store.rotation.converged()
+    assert conflict(store.rotation.check, provider.url) == "NothingStaged"
 
 
 def test_a_promotion_that_came_no_further_than_the_history_leads_nowhere(

@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from module_utils.token_keeper_helper.heartbeats import Beat, Heartbeats, fetch, fetch_all
+from module_utils.token_keeper_helper.readiness import Readiness, ask
 
 
 @contextmanager
@@ -85,3 +86,46 @@ def test_several_pages_are_read_together_and_one_that_is_silent_is_named() -> No
     assert found.beats == (Beat("api", 1, 4),)
     assert silent in found.obstacle
     assert api not in found.obstacle
+
+
+@contextmanager
+def socket_that_says(reply: bytes) -> Iterator[str]:
+    """Something that listens where a page was expected."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                with connection:
+                    connection.recv(4096)
+                    connection.sendall(reply)
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/consumers"
+
+
+@pytest.mark.parametrize(
+    "reply", [b"+OK ready\r\n", b"HTTP/1.1 abc\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{"]
+)
+def test_what_is_no_http_is_an_obstacle(reply: bytes) -> None:
+    with socket_that_says(reply) as url:
+        assert "did not answer with heartbeats" in fetch(url).obstacle
+
+
+def test_a_port_that_speaks_something_else_is_not_ready() -> None:
+    with socket_that_says(b"+OK ready\r\n") as url:
+        assert ask(url)
+        with Readiness(url) as readiness:
+            assert "is not ready any more" in readiness.wait(5)
+
+
+def test_what_ends_the_question_is_not_taken_for_ready() -> None:
+    def broken(_: str) -> str:
+        raise RuntimeError("canary")
+
+    with Readiness("http://127.0.0.1:1/", broken) as readiness:
+        assert "RuntimeError" in readiness.wait(5)
+        assert "canary" not in readiness.obstacle

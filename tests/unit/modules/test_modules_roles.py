@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from jinja2.nativetypes import NativeEnvironment
 from module_utils.token_keeper_helper import arguments
 from pretended import ROOT
@@ -37,6 +38,39 @@ def test_no_role_can_put_its_part_of_a_deployment_on_another_engine(role: str) -
 def test_the_role_hands_every_option_of_the_question_on() -> None:
     task = yaml.safe_load((ROOT / "roles" / "oauth_token" / "tasks" / "obtain.yml").read_text())[0]
     assert task["oauth_token"].keys() == arguments.OAUTH_TOKEN.keys() - {"docker_host"}
+
+
+@pytest.mark.parametrize(
+    ("given", "handed_on"),
+    [
+        ("", "omitted"),
+        (None, "omitted"),
+        ("no", "no"),
+        (False, "no"),
+        ("yes", "yes"),
+        (True, "yes"),
+        ("unknown", "unknown"),
+    ],
+)
+def test_what_is_declared_of_rotation_is_handed_on_without_quotes_as_well(given: object, handed_on: str) -> None:
+    text = yaml.safe_load((ROOT / "roles/oauth_token/tasks/obtain.yml").read_text())[0]["oauth_token"]["rotation"]
+    known = {"__oauth_token_one": {"rotation": given}, "omit": "omitted", "none": None}
+    value = NativeEnvironment().from_string(text).render(known)
+    if value == "omitted":
+        assert handed_on == value
+        return
+    specification = {"rotation": arguments.OAUTH_TOKEN["rotation"]}
+    outcome = ArgumentSpecValidator(specification).validate({"rotation": value})
+    assert outcome.error_messages == []
+    assert outcome.validated_parameters["rotation"] == handed_on
+
+
+def test_revocation_may_be_off_without_quotes() -> None:
+    tasks = yaml.safe_load((ROOT / "roles/rotation/tasks/request.yml").read_text())
+    said = next(task["ansible.builtin.assert"]["that"] for task in tasks if "revocations" in task["name"])
+    for value, good in (("off", True), (False, True), ("token", False)):
+        known = {"rotation_revocation": value, "rotation_revocation_url": ""}
+        assert NativeEnvironment().from_string(f"{{{{ {said} }}}}").render(known) is good
 
 
 def test_hosts_ask_for_consent_one_after_the_other() -> None:

@@ -166,6 +166,16 @@ def test_a_consumer_that_lags_or_is_gone_is_named_and_nothing_is_noted(
     assert "converged" not in docker.verbs()
 
 
+def test_a_consumer_that_ends_during_the_watch_is_named(docker: Docker) -> None:
+    consumers(docker, "c" * 16)
+    docker.on("ps", answers=[printed("api\n"), printed("")])
+    watched = parameters("watch", expect_generation=4, expect_containers={"api": 1}, timeout=0.2, ready_seconds=0)
+    with pytest.raises(ModuleFailure, match="api: 0 of 1 containers run") as caught:
+        rotation.take(docker.helper, watched, check_mode=False)
+    assert caught.value.reason == "NotConverged"
+    assert "converged" not in docker.verbs()
+
+
 def test_an_application_that_is_not_ready_any_more_ends_the_watch(docker: Docker) -> None:
     consumers(docker, "c" * 16)
     watched = parameters("watch", expect_generation=4, timeout=1, ready_url="http://127.0.0.1:9/ready")

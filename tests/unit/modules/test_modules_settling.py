@@ -177,3 +177,15 @@ def declare_dead(volume: Volume) -> None:
     state.dead_grant, state.dead_reason = OBTAINED.grant_fingerprint, "InvalidGrant"
     state.set_condition("ReauthRequired", "True", "InvalidGrant", "revoked", 0.0)
     file.write_text(state.to_json())
+
+
+def test_a_provider_that_gives_the_same_refresh_token_again_has_given_no_other_grant(
+    volume: Volume, consents: list[Consent]
+) -> None:
+    consents.append(lambda: dataclasses.replace(OBTAINED, token="canary-another-token"))
+    before = volume.file.read_bytes()
+    with pytest.raises(ModuleFailure) as caught:
+        settle(volume, stage=True)
+    assert caught.value.reason == "SameGrant"
+    assert "canary" not in str(caught.value)
+    assert (volume.file.read_bytes(), volume.store.status().staged) == (before, None)

@@ -106,6 +106,47 @@ def test_an_answer_to_another_question_is_not_used(volume: Volume, provider: San
     assert run(volume, provider, answer=[foreign, answer])["changed"]
 
 
+def test_a_question_may_be_answered_until_its_end(volume: Volume, provider: Sandbox) -> None:
+    """Nobody would be shown it again, but an answer to it is as good as promised."""
+    url = pending(volume, provider)
+    answer = ends_at(url)
+    shorten(volume, 60)
+    assert run(volume, provider, answer=answer)["changed"]
+
+
+def test_an_answer_that_fits_nothing_shows_an_address_that_can_be_used(volume: Volume, provider: Sandbox) -> None:
+    url = pending(volume, provider)
+    shorten(volume, 60)
+    assert pending(volume, provider, answer=ends_at(url).replace("state=", "state=x")) != url
+
+
+def shorten(volume: Volume, seconds: float) -> None:
+    """Leave the question that waits only so many seconds."""
+    waiting = volume.folder / ".token.json.consent"
+    fields = json.loads(waiting.read_text())
+    fields["span"]["seconds"] = seconds
+    waiting.write_text(json.dumps(fields))
+
+
+def test_an_answer_is_used_whatever_this_machine_would_choose(
+    volume: Volume, provider: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = ends_at(pending(volume, provider))
+    monkeypatch.setenv("BROWSER", "true")
+    with pytest.raises(ModuleFailure) as caught:
+        run(volume, provider, answer=answer, consent="loopback")
+    assert caught.value.reason == "AnswerUnexpected"
+    assert run(volume, provider, answer=answer)["changed"]
+
+
+@pytest.mark.parametrize("answer", [{"code": "canary"}, 7, ["http://127.0.0.1/", {"code": "canary"}]])
+def test_an_answer_is_a_text_or_several(volume: Volume, provider: Sandbox, answer: object) -> None:
+    with pytest.raises(ModuleFailure) as caught:
+        run(volume, provider, answer=answer)
+    assert caught.value.reason == "AnswerMalformed"
+    assert "canary" not in str(caught.value)
+
+
 def test_what_is_no_answer_is_told_as_such(volume: Volume, provider: Sandbox) -> None:
     url = pending(volume, provider)
     with pytest.raises(ModuleFailure, match="the address to open") as caught:

@@ -127,3 +127,37 @@ def test_of_several_tokens_only_the_one_that_is_rotated_is_asked_for() -> None:
     assert rotation.tokens_of(tokens, "data", "token.json") == [calendar]
     assert rotation.tokens_of(tokens[1:], "data", "reports.json") == [reports]
     assert rotation.tokens_of([], "data", "token.json") == []
+
+
+def test_who_has_reported_is_to_be_there_at_the_end() -> None:
+    beat = {"pid": 1, "generation": 4}
+    seen = [("api", [beat]), ("celery", [beat, beat]), ("celery", [beat]), ("somebody", [])]
+    consumers = [{"service": service, "processes": processes} for service, processes in seen]
+    assert rotation.containers(consumers) == {"api": 1, "celery": 2}
+    assert rotation.containers([]) == {}
+
+
+def holding(token: str, *superseded: str, earlier: tuple[str, ...] = (), rotation: str = "no") -> dict[str, Any]:
+    grants = [{"refresh_token_fingerprint": each} for each in (token, *earlier)]
+    document = {"state": "sound", "refresh_token_fingerprint": token}
+    return {"rotation": rotation, "document": document, "lineage": {"superseded": list(superseded), "grants": grants}}
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "held"),
+    [
+        (holding("a"), holding("a"), True),  # of a provider that does not rotate, which refuses nothing
+        (holding("a"), holding("b"), False),
+        (holding("b", "a", earlier=("a",)), holding("a"), True),  # has gone live here, and waits for its end
+        (holding("b", "a", earlier=("a",)), holding("a2", "a", rotation="yes"), True),
+        (holding("b", "a"), holding("a"), True),
+        (holding("b", "a"), holding("c", "a"), False),  # each has one of its own by now
+        (holding("a"), None, False),
+        (None, holding("a"), False),
+    ],
+)
+def test_a_grant_that_another_host_uses_is_not_ended(
+    here: dict[str, Any] | None, there: dict[str, Any] | None, held: bool
+) -> None:
+    assert rotation.held_elsewhere({"here": here, "there": there}, "here") is held
+    assert rotation.held_elsewhere({"here": here}, "here") is False

@@ -127,3 +127,29 @@ def test_a_machine_without_systemd_is_told_the_command(tmp_path: Path) -> None:
     assert "systemd does not run on localhost" in said
     assert "ansible-playbook rotate_token.yml" in said
     assert units(tmp_path) == {}
+
+
+def test_a_dry_run_says_what_would_be_written_although_systemd_does_not_know_it_yet(tmp_path: Path) -> None:
+    """With a systemctl that knows no unit, and without the question whether systemd runs here."""
+    systemctl = tmp_path / "bin/systemctl"
+    systemctl.parent.mkdir()
+    systemctl.write_text("#!/bin/sh\necho LoadState=not-found\n")
+    systemctl.chmod(0o755)
+    role = {"name": "rotation_schedule", "tasks_from": "present.yml"}
+    given = {"rotation_schedule_project": "tk-unit", "rotation_schedule_unit_dir": str(tmp_path / "units")}
+    task = {"ansible.builtin.include_role": role, "vars": given}
+    play = tmp_path / "play.yml"
+    play.write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": [task]}]))
+    done = subprocess.run(
+        [str(BIN / "ansible-playbook"), str(play), "--check"],
+        cwd=ROOT,
+        env={**os.environ, "PATH": f"{systemctl.parent}:{os.environ['PATH']}", "NO_COLOR": "1"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "changed=2" in done.stdout.splitlines()[-2]
+    assert not (tmp_path / "units").exists()
