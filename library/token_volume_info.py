@@ -17,6 +17,8 @@ description:
     O(heartbeat_urls).
   - With O(expect_generation) it waits until every consumer has that generation or a later one, at most O(timeout)
     seconds.
+  - What else a run has to know before it renews the token comes with the same look, asked while the helper is in the
+    volume. A page that is silent, slow or talks nonsense does not make the module fail. It is told.
 version_added: "0.1.0"
 author:
   - Token Keeper contributors
@@ -78,7 +80,8 @@ options:
         Addresses, as the Docker host reaches them, that answer
         C({"consumers": [{"container": HOSTNAME, "pid": PID, "generation": N}]}); the keeper has such a page too,
         C(/consumers).
-      - If one does not answer, consumers that have not reported elsewhere do not count as converged.
+      - If one does not answer, consumers that have not reported elsewhere do not count as converged. RV(silent) names
+        it.
     type: list
     elements: str
     default: []
@@ -86,6 +89,27 @@ options:
     description: Seconds to wait for O(expect_generation).
     type: float
     default: 30
+  project:
+    description: >-
+      Also tell which service, image and configuration each running container of this Compose project has
+      (RV(project_containers)).
+    type: str
+  ready_url:
+    description: >-
+      Also ask this address, as the Docker host reaches it, whether the application is ready (RV(ready)): it answers
+      2xx if so, and may list C({"checks": [{"ok": false, "message": TEXT}]}).
+    type: str
+  counter_url:
+    description:
+      - >-
+        Also ask this address, as the Docker host reaches it, how often the provider has exchanged a refresh token
+        (RV(counter)): C({"exchanges": {"refresh_token": N}}), as the sandbox answers. No proxy is used.
+      - With O(expect_generation) it is asked when the waiting is over.
+    type: str
+  engine:
+    description: Also tell which engine has answered, and by which context of the C(docker) command (RV(engine)).
+    type: bool
+    default: false
   docker_cli:
     description: The C(docker) command, or its path, on the Docker host.
     type: str
@@ -180,6 +204,41 @@ lagging:
   type: list
   elements: str
   sample: []
+silent:
+  description: The O(heartbeat_urls) that gave no heartbeats, each with the reason.
+  returned: if O(consumers=true)
+  type: list
+  elements: dict
+  sample:
+    - url: http://127.0.0.1:9401/consumers
+      why: "[Errno 111] Connection refused"
+project_containers:
+  description: The running containers of the Compose project; what a label does not tell is empty.
+  returned: if O(project) is given
+  type: list
+  elements: dict
+  sample:
+    - container: assistant-celery-1
+      service: celery
+      image: "sha256:5f3b5ce3c1a0"
+      config_hash: 9a6d0c0d2f1b
+ready:
+  description: >-
+    What the application says: the HTTP status (-1 without an answer), the messages of the checks that failed, and why
+    there is no answer or none of use.
+  returned: if O(ready_url) is given
+  type: dict
+  sample: {"status": 503, "failed": ["Redis does not answer"], "why": "it answered 503"}
+counter:
+  description: What the provider has counted, C(null) if it did not tell, and why not.
+  returned: if O(counter_url) is given
+  type: dict
+  sample: {"count": 41, "why": ""}
+engine:
+  description: Version of the engine, and the context by which the C(docker) command has found it.
+  returned: if O(engine=true)
+  type: dict
+  sample: {"version": 26.1.5, "context": default}
 error:
   description: What went wrong, for a playbook to branch on. RV(msg) says the same to a person.
   returned: failure
@@ -196,38 +255,20 @@ from typing import TYPE_CHECKING, Any
 from ansible.module_utils.basic import AnsibleModule  # type: ignore[import-untyped]
 
 if TYPE_CHECKING:
-    from module_utils.token_keeper_helper import arguments, consumers, heartbeats, rendering
+    from module_utils.token_keeper_helper import arguments
     from module_utils.token_keeper_helper.frontend import concluded
     from module_utils.token_keeper_helper.process import ModuleRunner
+    from module_utils.token_keeper_helper.survey import survey
 else:
-    from ansible.module_utils.token_keeper_helper import arguments, consumers, heartbeats, rendering
+    from ansible.module_utils.token_keeper_helper import arguments
     from ansible.module_utils.token_keeper_helper.frontend import concluded
     from ansible.module_utils.token_keeper_helper.process import ModuleRunner
+    from ansible.module_utils.token_keeper_helper.survey import survey
 
 
 def look(module: AnsibleModule) -> dict[str, Any]:
-    """Look at the volume, and at its consumers if asked to."""
-    parameters = module.params
-    helper = arguments.helper_of(parameters, ModuleRunner(module))
-    expectation = consumers.expectation_of(parameters)
-    found = helper.engine.volume(helper.volume)
-    if found is None:
-        nobody: dict[str, Any] = {"consumers": [], "lagging": []} if parameters["consumers"] else {}
-        return {"changed": False, "volume_exists": False, "status": None, **nobody}
-    if not parameters["consumers"]:
-        status = rendering.status_part(helper.run("status"))
-        return {"changed": False, "volume_exists": True, "status": status}
-    urls = parameters["heartbeat_urls"]
-    report = consumers.watch(
-        helper, str(found.get("Mountpoint") or ""), expectation, (lambda: heartbeats.fetch_all(urls)) if urls else None
-    )
-    return {
-        "changed": False,
-        "volume_exists": True,
-        "status": rendering.status_part(report.status),
-        "consumers": [consumer.as_dict() for consumer in report.consumers],
-        "lagging": report.lagging,
-    }
+    """Look at the volume, and at all else that the task asks for."""
+    return survey(arguments.helper_of(module.params, ModuleRunner(module)), module.params)
 
 
 def main() -> None:

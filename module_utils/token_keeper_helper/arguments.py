@@ -72,6 +72,10 @@ TOKEN_VOLUME_INFO: Final[ArgumentSpec] = {
     "expect_processes": {"type": "dict"},
     "heartbeat_urls": {"type": "list", "elements": "str", "default": []},
     "timeout": {"type": "float", "default": 30.0},
+    "project": {"type": "str"},
+    "ready_url": {"type": "str"},
+    "counter_url": {"type": "str"},
+    "engine": {"type": "bool", "default": False},
 }
 
 OAUTH_TOKEN: Final[ArgumentSpec] = {

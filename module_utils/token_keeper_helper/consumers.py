@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from .arguments import usage
+from .aside import Aside
 from .engine import Engine
 from .engine_errors import last_line
 from .heartbeats import Beat, Heartbeats
@@ -89,10 +90,19 @@ class Consumer:
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """The consumers, and the status of the volume that they were compared with."""
+    """The consumers, and what they were compared with.
+
+    Attributes:
+        status: of the volume.
+        consumers: the running containers that mount it.
+        silent: addresses that gave no heartbeats, each with the reason.
+        running: what ``docker inspect`` says of every running container.
+    """
 
     status: dict[str, Any]
     consumers: tuple[Consumer, ...]
+    silent: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    running: Sequence[Mapping[str, Any]] = ()
 
     @property
     def lagging(self) -> list[str]:
@@ -120,16 +130,18 @@ def watch(
     deadline = time.monotonic() + expectation.timeout
     observer = _Observer(helper, mountpoint, expectation, heartbeats)
     while True:
-        report = observer.look()
-        waits_for = [consumer for consumer in report.consumers if not (consumer.converged or consumer.final)]
-        behind = expectation.generation is not None and report.status["generation"] < expectation.generation
-        if expectation.generation is None or not (waits_for or behind) or time.monotonic() + _PAUSE > deadline:
-            return report
+        observer.look()
+        over = expectation.generation is None or time.monotonic() + _PAUSE > deadline
+        if over or not (observer.waits or observer.behind):
+            return observer.report
         time.sleep(_PAUSE)
 
 
 class _Observer:
-    """Looks at the consumers again and again, and asks anew only for what may have changed."""
+    """Looks at the consumers again and again, and asks anew only for what may have changed.
+
+    The volume is looked at meanwhile: whoever reports its processes is judged without it.
+    """
 
     def __init__(
         self, helper: Helper, mountpoint: str, expectation: Expectation, heartbeats: Callable[[], Heartbeats] | None
@@ -138,34 +150,57 @@ class _Observer:
         self._mountpoint = mountpoint
         self._expectation = expectation
         self._heartbeats = heartbeats
-        self._status = helper.run("status")
+        self._looking = self._look_at_volume()
         self._stale = False
+        self._said = Heartbeats()
+        self._running: Sequence[Mapping[str, Any]] = ()
+        self._consumers: tuple[Consumer, ...] = ()
 
-    def look(self) -> Report:
+    def look(self) -> None:
         """Look once at every consumer."""
         if self._stale:
-            self._status, self._stale = self._helper.run("status"), False
-        said = self._heartbeats() if self._heartbeats else Heartbeats()
-        mounted = [
-            (container, mount)
-            for container in self._helper.engine.running()
-            if (mount := self._mount(container)) is not None
-        ]
+            self._looking, self._stale = self._look_at_volume(), False
+        self._said = self._heartbeats() if self._heartbeats else Heartbeats()
+        self._running = self._helper.engine.running()
+        mounted = [(one, mount) for one in self._running if (mount := self._mount(one)) is not None]
         by_host: dict[str, list[Beat]] = {}
-        for beat in said.beats:
+        for beat in self._said.beats:
             by_host.setdefault(beat.container, []).append(beat)
         reporting = {_service(container) for container, _ in mounted if _hostname(container) in by_host}
         consumers = [
-            self._judge(container, mount, tuple(by_host.get(_hostname(container), ())), said, reporting)
+            self._judge(container, mount, tuple(by_host.get(_hostname(container), ())), self._said, reporting)
             for container, mount in mounted
         ]
-        self._stale = self._stale or self._status["generation"] < self._wanted
-        return Report(self._status, tuple(sorted(consumers, key=lambda consumer: consumer.container)))
+        self._consumers = tuple(sorted(consumers, key=lambda consumer: consumer.container))
+
+    @property
+    def waits(self) -> bool:
+        """Whether somebody has not converged who still may."""
+        return any(not (consumer.converged or consumer.final) for consumer in self._consumers)
+
+    @property
+    def behind(self) -> bool:
+        """Whether the volume itself has yet to come to the generation that is waited for."""
+        behind: bool = self._status["generation"] < self._wanted
+        self._stale = self._stale or behind
+        return behind
+
+    @property
+    def report(self) -> Report:
+        """What was seen last."""
+        return Report(self._status, self._consumers, self._said.silent, self._running)
+
+    def _look_at_volume(self) -> Aside[dict[str, Any]]:
+        return Aside(lambda: self._helper.run("status"))
+
+    @property
+    def _status(self) -> dict[str, Any]:
+        return self._looking.answer()
 
     @property
     def _wanted(self) -> int:
-        generation: int = self._status["generation"]
-        return generation if self._expectation.generation is None else self._expectation.generation
+        generation = self._expectation.generation
+        return int(self._status["generation"]) if generation is None else generation
 
     def _mount(self, container: Mapping[str, Any]) -> Mount | None:
         return find_mount(container, self._helper.volume, self._mountpoint, self._expectation.path, self._helper.file)
@@ -223,6 +258,7 @@ class _Observer:
                 bare, level="container", reason="it reads another document than the volume holds"
             )
         there = generation >= self._wanted
+        self._stale = self._stale or not there
         return dataclasses.replace(
             bare,
             level="container",

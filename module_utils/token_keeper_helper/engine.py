@@ -60,6 +60,19 @@ class Engine:
             return None
         raise failure
 
+    def version(self) -> dict[str, str]:
+        """Return the engine's version, and the context by which the docker command has found it.
+
+        Raises:
+            ModuleFailure: the engine could not be asked.
+        """
+        completed = self.docker("version", "--format", "{{json .}}")
+        if completed.exit_code != 0:
+            raise self._failure(completed)
+        told: dict[str, Any] = self._decoded(completed, dict)
+        client, server = told.get("Client") or {}, told.get("Server") or {}
+        return {"version": str(server.get("Version") or ""), "context": str(client.get("Context") or "default")}
+
     def remove_volume(self, name: str) -> None:
         """Remove a volume and everything in it.
 

@@ -1,31 +1,46 @@
-"""Whether an application goes on saying that it can serve."""
+"""Whether an application says that it can serve, and goes on saying so."""
 
 from __future__ import annotations
 
-import http.client
+import json
 import threading
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
-from ansible.module_utils.urls import open_url  # type: ignore[import-untyped]
-
-from .heartbeats import is_here
+from . import pages
 
 _TIMEOUT: Final = 5.0
 _PAUSE: Final = 0.25
 _PATIENCE: Final = 2
 """Answers in a row that have to be bad: one alone may be a connection that was lost."""
+_MAX_FAILED: Final = 20
+_MAX_WORDS: Final = 300
 
 
 def ask(url: str) -> str:
     """Ask once; returns why it is not ready, or an empty text."""
+    return pages.ask(url, _TIMEOUT).why
+
+
+def look(url: str) -> dict[str, Any]:
+    """Ask once, and read which of its checks failed.
+
+    Returns:
+        status: the HTTP status, -1 without an answer.
+        failed: the messages of the checks that did, where the page lists them as the reference application does:
+            ``{"checks": [{"ok": false, "message": TEXT}]}``.
+        why: why there is no answer, or what the status says; empty for 2xx.
+    """
+    page = pages.ask(url, _TIMEOUT)
+    return {"status": page.status, "failed": _failed(page.body), "why": page.why}
+
+
+def _failed(body: bytes) -> list[str]:
     try:
-        with open_url(url, timeout=_TIMEOUT, use_proxy=not is_here(url), http_agent="token-keeper"):
-            return ""
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        # an HTTP error is an OSError too; an answer that is none of HTTP isn't
-        code = getattr(error, "code", None)
-        return f"it answered {code}" if code else str(getattr(error, "reason", None) or error)[:200]
+        checks = json.loads(body)["checks"]
+        return [str(check["message"])[:_MAX_WORDS] for check in checks if not check["ok"]][:_MAX_FAILED]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return []  # another application's page, which says it by its status alone
 
 
 class Readiness:

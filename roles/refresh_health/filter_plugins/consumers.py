@@ -38,6 +38,11 @@ def missing(services: Sequence[str], expected: Sequence[Mapping[str, Any]]) -> l
     return [sentence for wanted in expected if (sentence := _missing(services, wanted))]
 
 
+def identities(containers: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return service, image and configuration of each container as a line, in an order that holds."""
+    return sorted(f"{one['service']} {one['image']} {one['config_hash']}" for one in containers)
+
+
 def level(consumers: Sequence[Consumer]) -> str:
     """Return the level of proof that holds for all ``consumers``: the weakest of theirs, ``none`` without any."""
     return LEVELS[min(LEVELS.index(consumer["level"]) for consumer in consumers)] if consumers else "none"
@@ -62,4 +67,9 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name, as Ansible asks for them."""
-        return {"refresh_health_lagging": lagging, "refresh_health_level": level, "refresh_health_missing": missing}
+        return {
+            "refresh_health_identities": identities,
+            "refresh_health_lagging": lagging,
+            "refresh_health_level": level,
+            "refresh_health_missing": missing,
+        }

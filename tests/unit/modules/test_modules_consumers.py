@@ -142,9 +142,10 @@ def test_a_volume_that_is_behind_itself_is_not_converged(docker: Docker) -> None
 
 def test_an_endpoint_that_does_not_answer_proves_nothing(docker: Docker) -> None:
     running(docker, container("api"))
-    report = look(docker, Expectation(8, timeout=0.0), lambda: Heartbeats(obstacle="http://h did not answer"))
+    report = look(docker, Expectation(8, timeout=0.0), lambda: Heartbeats(silent={"http://h": "refused"}))
     assert report.lagging == ["api"]
-    assert report.consumers[0].reason == "http://h did not answer"
+    assert report.consumers[0].reason == "http://h did not answer with heartbeats: refused"
+    assert report.silent == {"http://h": "refused"}
 
 
 @pytest.mark.parametrize("code", [126, 127])

@@ -7,30 +7,11 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from module_utils.token_keeper_helper.heartbeats import Beat, Heartbeats, fetch, fetch_all
+from module_utils.token_keeper_helper.heartbeats import Beat, Heartbeats, fetch_all
 from module_utils.token_keeper_helper.readiness import Readiness, ask
-
-
-@contextmanager
-def endpoint(body: bytes, status: int = 200) -> Iterator[str]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(status)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/consumers"
-        finally:
-            server.shutdown()
+from serving import endpoint, nobody
 
 
 def test_beats_are_read_and_no_proxy_stands_in_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,7 +23,7 @@ def test_beats_are_read_and_no_proxy_stands_in_the_way(monkeypatch: pytest.Monke
         ]
     }
     with endpoint(json.dumps(told).encode()) as url:
-        found = fetch(url)
+        found = fetch_all([url])
     assert found.beats == (Beat("abc", 7, 3), Beat("d", 1, None))
     assert found.obstacle == ""
 
@@ -56,25 +37,26 @@ def test_beats_are_read_and_no_proxy_stands_in_the_way(monkeypatch: pytest.Monke
         b'{"consumers": [{"pid": 1}]}',
         b'{"consumers": ["a"]}',
         b'{"consumers": null}',
+        b'{"consumers": [{"container": "a", "pid": Infinity, "generation": 1}]}',
+        b"\xff",
+        b"[" * 100_000,
     ],
 )
 def test_another_answer_is_an_obstacle(body: bytes) -> None:
     with endpoint(body) as url:
-        found = fetch(url)
+        found = fetch_all([url])
     assert found.beats == ()
     assert url in found.obstacle
 
 
 def test_an_error_is_an_obstacle() -> None:
     with endpoint(b"busy", 503) as url:
-        assert "did not answer" in fetch(url).obstacle
+        assert "did not answer" in fetch_all([url]).obstacle
 
 
 def test_nobody_there_is_an_obstacle() -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{taken.getsockname()[1]}/"
-        assert "refused" in fetch(url).obstacle
+    with nobody() as url:
+        assert "refused" in fetch_all([url]).obstacle
 
 
 def test_several_pages_are_read_together_and_one_that_is_silent_is_named() -> None:
@@ -84,6 +66,7 @@ def test_several_pages_are_read_together_and_one_that_is_silent_is_named() -> No
         with endpoint(b"busy", 503) as silent:
             found = fetch_all([api, silent])
     assert found.beats == (Beat("api", 1, 4),)
+    assert found.silent == {silent: "it answered 503"}
     assert silent in found.obstacle
     assert api not in found.obstacle
 
@@ -112,7 +95,7 @@ def socket_that_says(reply: bytes) -> Iterator[str]:
 )
 def test_what_is_no_http_is_an_obstacle(reply: bytes) -> None:
     with socket_that_says(reply) as url:
-        assert "did not answer with heartbeats" in fetch(url).obstacle
+        assert "did not answer with heartbeats" in fetch_all([url]).obstacle
 
 
 def test_a_port_that_speaks_something_else_is_not_ready() -> None:

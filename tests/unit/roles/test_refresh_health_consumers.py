@@ -73,8 +73,8 @@ def test_the_weakest_level_is_the_proof(filters: ModuleType) -> None:
 
 
 def test_ansible_finds_the_filters(filters: ModuleType) -> None:
-    names = {"refresh_health_lagging", "refresh_health_level", "refresh_health_missing"}
-    assert set(filters.FilterModule().filters()) == names
+    names = {"identities", "lagging", "level", "missing"}
+    assert set(filters.FilterModule().filters()) == {f"refresh_health_{name}" for name in names}
 
 
 def test_services_with_too_few_containers_are_named(filters: ModuleType) -> None:
@@ -83,3 +83,9 @@ def test_services_with_too_few_containers_are_named(filters: ModuleType) -> None
         "celery: 1 of 2 containers run with the volume mounted"
     ]
     assert len(filters.missing([], EXPECTED)) == 2
+
+
+def test_what_runs_is_told_in_an_order_that_holds(filters: ModuleType) -> None:
+    one = {"container": "b-1", "service": "api", "image": "sha256:a", "config_hash": "9a"}
+    other = {"container": "a-1", "service": "redis", "image": "", "config_hash": ""}
+    assert filters.identities([other, one]) == filters.identities([one, other]) == ["api sha256:a 9a", "redis  "]
