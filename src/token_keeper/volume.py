@@ -174,6 +174,18 @@ class Volume:
                 os.unlink(name, dir_fd=directory)
             raise self._failure("write", self.directory / name, error) from error
 
+    def probe(self) -> None:
+        """Find out whether there is room for a document and what goes with it; takes no lock, and leaves nothing.
+
+        Raises:
+            StorageError: nothing can be written there now.
+        """
+        name = f"{self.name}{_TEMPORARY}{os.urandom(8).hex()}"
+        with self.opened() as directory:
+            self.reserve(directory, name)
+            with contextlib.suppress(OSError):  # what is left is swept
+                os.unlink(name, dir_fd=directory)
+
     def fill(self, directory: int, name: str, data: bytes) -> None:
         """Write into a reserved file, durably. Cut off half way it holds no JSON; done, JSON and newlines."""
         try:

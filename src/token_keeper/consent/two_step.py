@@ -196,6 +196,7 @@ def complete(
     there = waiting(client, path)
     query = taken(answer, there.request)
     read_answer(query, there.request)  # what it refuses has shown the code to nobody
+    Volume(Path(path).absolute()).probe()  # a consent that can't be kept had better not be spent
     try:
         consent = conclude(there.request, query, account=there.account, deadline=exchange_deadline)
     except ProviderUnavailable:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
 import stat
@@ -336,6 +337,22 @@ def test_a_busy_volume_costs_no_consent(secrets: ClientSecrets, path: Path) -> N
         assert complete(address, secrets, path, lock_timeout=0.05).document.token
     assert refused(address, secrets, path).reason == "CodeRejected"
     assert not waits(path).exists()
+
+
+def test_a_full_disk_costs_no_code(
+    sandbox: Sandbox, secrets: ClientSecrets, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, exchanges = ends_at(first(secrets, path).url), sandbox.counters()["exchanges"]
+
+    def full(*_: Any) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        assert refused(address, secrets, path).reason == "NoSpace"
+    assert sandbox.counters()["exchanges"] == exchanges
+    assert [file.name for file in path.parent.iterdir()] == [waits(path).name]
+    assert complete(address, secrets, path).document.token
 
 
 def test_a_volume_that_can_not_be_written_costs_no_code(
