@@ -26,8 +26,8 @@ from token_keeper import Snapshot, TokenKeeperError
 logger = logging.getLogger(__name__)
 
 PREFIX: Final = "calendar_assistant:consumer:"
-_EVERY: Final = 0.5
-_LOOK_EVERY: Final = 0.1
+_EVERY: Final = 1.0
+_LOOK_EVERY: Final = 0.2
 
 Role = Literal["api", "worker"]
 
@@ -40,7 +40,7 @@ class SnapshotSource(Protocol):
 
 
 class Heartbeat:
-    """A daemon thread that reports this process to Redis each half second, and at once on a new generation.
+    """A daemon thread that reports this process to Redis each second, and within a fifth of one on a new generation.
 
     Start it after the fork, in the process that it speaks for. An outage of Redis or of the volume is waited out.
 
