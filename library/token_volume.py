@@ -15,8 +15,8 @@ description:
     exchange, and no log.
   - A document comes from O(document). An action plugin of the same name sends it to the helper on stdin, through the
     connection of the task. It is never an argument of a module, and never in a result, a log or a file.
-  - For O(state=refreshed) that plugin runs the helper itself as well, through the connection. It is two commands, and
-    they take a third of the time when no module is sent for them.
+  - For O(state=refreshed) that plugin runs the helper itself as well, through the connection. It is two commands,
+    for which no module has to be sent.
   - Results and diffs show fingerprints, the first 16 hexadecimal digits of a SHA-256, where a secret would stand.
 version_added: "0.1.0"
 author:

@@ -34,7 +34,7 @@ site=$($venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"
 echo "$PWD/src" >"$site/token_keeper_checkout.pth"
 
 # What ansible-playbook loads at each start, and in part again in each task: where Python may not keep what it has compiled
-# (PYTHONDONTWRITEBYTECODE), a quarter of a playbook's time would go into that. The collections would take minutes; they stay out.
+# (PYTHONDONTWRITEBYTECODE), a quarter of a playbook's time would go into that. Of the collections few files are loaded; they stay out.
 if [ -d "$site/ansible" ]; then
     for package in ansible jinja2 yaml markupsafe packaging cryptography; do
         $venv/bin/python -m compileall -q -j 0 "$site/$package"

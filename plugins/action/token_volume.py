@@ -1,7 +1,7 @@
 """The part of ``token_volume`` that needs no module on the host, and for a document must not have one.
 
-A document goes to the helper on stdin and nowhere else. A renewal is a command or two, which take a third of the time
-when no module is sent for them.
+A document goes to the helper on stdin and nowhere else. A renewal is a command or two, for which no module has to be
+sent and started.
 """
 
 from __future__ import annotations

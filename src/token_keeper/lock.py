@@ -105,7 +105,7 @@ class _Process:
                 return release
             release, descriptor = _Release(), self.open(directory)
             try:
-                # a bare thread: what threading does at its end costs more than all that this one has to do
+                # a bare thread: what threading does at its end, all processes would do at the moment when all are woken
                 _thread.start_new_thread(self._await_release, (name, descriptor, release))
             except RuntimeError:  # no more threads, or the interpreter ends
                 self.close(descriptor)

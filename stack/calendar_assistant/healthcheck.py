@@ -1,7 +1,7 @@
 """Health checks for compose: ``python -m calendar_assistant.healthcheck api|worker``.
 
 Cheap on purpose, because they run every few seconds: ``celery inspect ping`` costs seconds of CPU, and the import of
-a Redis client half of one. A worker is healthy when each of its processes has sent a heartbeat to Redis within the
+a Redis client a third of one. A worker is healthy when each of its processes has sent a heartbeat to Redis within the
 last three seconds; the sign of that is a file in the container, which the process touches with each heartbeat.
 """
 
