@@ -86,10 +86,14 @@ class _Process:
                     os.close(descriptor)
 
     def release(self, descriptor: int) -> None:
-        # unlocked explicitly as well: a child forked a moment ago may not have closed its copy yet
+        self._unlock(descriptor)
+        self.close(descriptor)
+
+    @staticmethod
+    def _unlock(descriptor: int) -> None:
+        # explicitly, and not by closing alone: a child forked a moment ago may not have closed its copy yet
         with contextlib.suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_UN)
-        self.close(descriptor)
 
     def next_release(self, name: str, directory: Path) -> _Release | None:
         """Return what comes when the holder lets go of the lock, ``None`` where that can't be awaited.
@@ -116,10 +120,11 @@ class _Process:
     def _await_release(self, name: str, descriptor: int, release: _Release) -> None:
         with contextlib.suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_SH)
-        self.release(descriptor)
+        self._unlock(descriptor)
+        release.come()  # what is left to do here is not what anybody waits for
         with self.guard:
             self.releases.pop(name, None)
-        release.come()
+        self.close(descriptor)
 
     def before_fork(self) -> None:
         self.guard.acquire()

@@ -104,6 +104,17 @@ class Reading(NamedTuple):
         return self.token is not None and uptime() < self.ends_at
 
 
+class _Glance(NamedTuple):
+    """What a glance at a document shows: its version, its access token, and how long that lives by the wall clock."""
+
+    identity: FileIdentity
+    token: str
+    timing: Timing
+
+    def is_fresh(self, spread: float) -> bool:
+        return self.timing.left > self.timing.window(spread)
+
+
 class Reader:
     """Reads one document; what did not change is not parsed again.
 
@@ -116,6 +127,7 @@ class Reader:
         self._seed = int.from_bytes(os.urandom(4), "big") / 2**32
         self._text_path = str(volume.path)
         self._generation: tuple[FileIdentity, FileIdentity, int | None] | None = None
+        self._ended: FileIdentity | None = None
         self.latest: Reading | None = None
 
     def load(self) -> Reading:
@@ -196,33 +208,50 @@ class Reader:
         """Return an access token that need not be renewed yet, if there is one; waiters ask again and again."""
         latest = self.latest
         try:
-            status = os.stat(self._text_path)
-            if (
-                latest is not None
-                and status.st_mtime_ns == latest.identity.modified_ns
-                and status.st_ctime_ns == latest.identity.changed_ns
-                and status.st_ino == latest.identity.inode
-            ):
+            identity = FileIdentity.of(os.stat(self._text_path))
+            if latest is not None and identity == latest.identity:
                 return latest.token if latest.is_fresh() else None
-            return self._glance()
+            glance = self._glance() if identity != self._ended else None
         except (OSError, TokenKeeperError):
             return None
+        return glance.token if glance is not None and glance.is_fresh(self._spread()) else None
 
-    def _glance(self) -> str | None:
-        """Return the access token of a document that has just come, if it need not be renewed; judge nothing else.
+    def usable_token(self) -> str | None:
+        """Return an access token that may be given out, if there is one, by all that is known of it."""
+        fresh = self.fresh_token()
+        if fresh is None:
+            with contextlib.suppress(TokenKeeperError):
+                reading = self.load()
+                return reading.token if reading.is_usable() else None
+        return fresh
 
-        Dozens of waiters look at the same moment, while the first has to write on. Its expiry was told by the clock a
-        moment ago, and the next look makes good what is left out here.
+    def has_ended(self) -> bool:
+        """Tell whether a document has come since the last reading whose access token has ended, at a glance.
+
+        Dozens of processes find that out at the same moment, and only the one that gets the lock has to know more. The
+        wall clock may be wrong: who does not get the lock asks for :meth:`usable_token` before long.
+        """
+        with contextlib.suppress(OSError, TokenKeeperError):
+            if self.latest is None or FileIdentity.of(os.stat(self._text_path)) != self.latest.identity:
+                glance = self._glance()
+                if glance is not None and glance.timing.left <= 0:
+                    self._ended = glance.identity
+                    return True
+        return False
+
+    def _glance(self) -> _Glance | None:
+        """Look at token and expiry of a document that has just come, and judge nothing else.
+
+        Its expiry was told by the clock a moment ago, and the next reading makes good what is left out here.
         """
         found = self._volume.read(self._volume.name)
         with contextlib.suppress(ValueError, TypeError, KeyError, OverflowError, RecursionError):
             if found is not None:
                 fields = json.loads(found[0])
-                token, expiry = fields["token"], parse_expiry(fields["expiry"])
-                left, life = expiry.timestamp() - time.time(), expiry.timestamp() - found[1].st_mtime
-                whole = isinstance(token, str) and token.isprintable() and all(fields[name] for name in REQUIRED)
-                if whole and left > Timing(left, life).window(self._spread()):
-                    return str(token) or None
+                token, expiry = fields["token"], parse_expiry(fields["expiry"]).timestamp()
+                if isinstance(token, str) and token.isprintable() and token and all(fields[name] for name in REQUIRED):
+                    timing = Timing(expiry - time.time(), expiry - found[1].st_mtime)
+                    return _Glance(FileIdentity.of(found[1]), token, timing)
         return None
 
     def left(self) -> float:

@@ -322,6 +322,8 @@ class TokenStore:
     def _renewed_token(self) -> str:
         before = self._reader.latest
         held = before.token if before is not None and before.is_usable() else None
+        if held is None and self._reader.has_ended():
+            return self._next_token()
         try:
             reading = self._at_hand()
         except (StorageError, TokenMissing) as error:
@@ -343,6 +345,18 @@ class TokenStore:
             self._quiet_until = uptime() + _RETRY_PAUSE
             self._judge(reading)
             return self._last_resort(error, before if reading is None else reading)
+
+    def _next_token(self) -> str:
+        """Return the token that comes after one that has ended."""
+        try:
+            return self._writer.renewed_token(wait=True)
+        except TokenKeeperError as error:
+            self._quiet_until = uptime() + _RETRY_PAUSE
+            last = None
+            with contextlib.suppress(TokenKeeperError):
+                last = self._reader.load()
+            self._judge(last)
+            return self._last_resort(error, last)
 
     def _last_resort(self, error: TokenKeeperError, last: Reading | None) -> str:
         """Return a token that works in spite of the error, or raise it."""

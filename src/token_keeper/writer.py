@@ -63,10 +63,12 @@ class Writer:
             wait: whether to wait for the lock; otherwise it is tried once, and whoever has it renews for all.
         """
         token: str | None = None
+        looked = False
 
         def served() -> bool:
-            nonlocal token
-            token = self._reader.fresh_token()
+            nonlocal token, looked
+            token = self._reader.usable_token() if wait and looked else self._reader.fresh_token()
+            looked = True
             return token is not None
 
         with self._ledger(self._lock_timeout if wait else 0.0, given_up=served) as ledger:

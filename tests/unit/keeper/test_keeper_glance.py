@@ -11,7 +11,10 @@ import pytest
 from keeper_parts import expired
 from keeper_provider import Provider
 
+from token_keeper import TokenStore
 from token_keeper.document import REQUIRED
+from token_keeper.errors import LockTimeout
+from token_keeper.lock import DirectoryLock
 from token_keeper.reading import Reader
 from token_keeper.volume import Volume
 
@@ -54,3 +57,27 @@ def test_a_torn_document_is_nothing_to_leave_with(path: Path, provider: Provider
     reader = written(path, provider)
     path.write_text(text)
     assert reader.fresh_token() is None
+
+
+@pytest.mark.timeout(30)
+def test_a_clock_that_was_put_forward_makes_nobody_wait_for_the_lock(
+    store: TokenStore, path: Path, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.replace(provider.grant())
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + 7200)
+    with DirectoryLock(path.parent).hold(1.0):
+        token = TokenStore(path, lock_timeout=60).access_token()
+    assert token == store.read().token, "by what this host has seen of it, it lives on"
+    assert provider.exchanges == 0
+
+
+def test_who_finds_it_over_at_a_glance_judges_it_when_the_lock_is_taken(
+    store: TokenStore, path: Path, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.replace(expired(provider.grant()))
+    late = TokenStore(path, lock_timeout=0.3)
+    with DirectoryLock(path.parent).hold(1.0), pytest.raises(LockTimeout):
+        late.access_token()
+    assert late.access_token() == store.read().token
+    assert provider.exchanges == 1
