@@ -242,21 +242,28 @@ class Volume:
     @contextlib.contextmanager
     def folder(self, directory: int, name: str) -> Iterator[int]:
         """Open a folder of the volume, made with mode 0700 if it is missing."""
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
         try:
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(name, _FOLDER_MODE, dir_fd=directory)
-                if os.geteuid() == 0:
-                    owner = os.fstat(directory)
-                    os.chown(name, owner.st_uid, owner.st_gid, dir_fd=directory)
-                os.fsync(directory)
-            flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
-            descriptor = os.open(name, flags, dir_fd=directory)
+            try:
+                descriptor = os.open(name, flags, dir_fd=directory)
+            except FileNotFoundError:
+                self._make_folder(directory, name)
+                descriptor = os.open(name, flags, dir_fd=directory)
         except OSError as error:
             raise self._failure("open", self.directory / name, error) from error
         try:
             yield descriptor
         finally:
             _close(descriptor)
+
+    @staticmethod
+    def _make_folder(directory: int, name: str) -> None:
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(name, _FOLDER_MODE, dir_fd=directory)
+            if os.geteuid() == 0:
+                owner = os.fstat(directory)
+                os.chown(name, owner.st_uid, owner.st_gid, dir_fd=directory)
+            os.fsync(directory)
 
     def sweep(self, directory: int) -> None:
         """Remove temporary files of writers that died; called under the lock, so none of them is in use.
