@@ -13,6 +13,7 @@ import socket
 import threading
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final, Literal, Protocol
 
 import redis
@@ -20,14 +21,18 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from calendar_assistant import signs
+from calendar_assistant.changes import Changes
 from calendar_assistant.signs import LIFE
 from token_keeper import Snapshot, TokenKeeperError
 
 logger = logging.getLogger(__name__)
 
 PREFIX: Final = "calendar_assistant:consumer:"
-_EVERY: Final = 1.0
-_LOOK_EVERY: Final = 0.2
+_EVERY: Final = 2.0
+"""Seconds between two reports; what has changed is told at once."""
+
+_AGAIN: Final = 0.2
+"""Seconds after which a report that did not reach Redis is tried again."""
 
 Role = Literal["api", "worker"]
 
@@ -40,7 +45,7 @@ class SnapshotSource(Protocol):
 
 
 class Heartbeat:
-    """A daemon thread that reports this process to Redis each second, and within a fifth of one on a new generation.
+    """A daemon thread that reports this process to Redis every two seconds, and at once on a new generation.
 
     Start it after the fork, in the process that it speaks for. An outage of Redis or of the volume is waited out.
 
@@ -49,10 +54,14 @@ class Heartbeat:
         redis_url: address of Redis.
         service: name of the service.
         role: what the process does.
+        directory: the token volume's, which is watched; without it the thread looks five times a second.
     """
 
-    def __init__(self, store: SnapshotSource, redis_url: str, *, service: str, role: Role) -> None:
+    def __init__(
+        self, store: SnapshotSource, redis_url: str, *, service: str, role: Role, directory: Path | None = None
+    ) -> None:
         self._store = store
+        self._changes = Changes(directory)
         # one attempt with short timeouts: the next beat is the retry
         self._redis = redis.Redis.from_url(
             redis_url, socket_connect_timeout=1, socket_timeout=1, retry=Retry(NoBackoff(), 0)
@@ -71,7 +80,10 @@ class Heartbeat:
     def stop(self, timeout: float = 2.0) -> None:
         """Stop, and take this process off the list; waits up to ``timeout`` seconds."""
         self._stopping.set()
+        self._changes.wake()
         self._thread.join(timeout)
+        if not self._thread.is_alive():
+            self._changes.close()
 
     def _run(self) -> None:
         said: object = None
@@ -81,7 +93,7 @@ class Heartbeat:
             now = time.monotonic()
             if (seen != said or now >= due) and self._report(seen):
                 said, due = seen, now + _EVERY
-            self._stopping.wait(_LOOK_EVERY)
+            self._changes.wait(due - time.monotonic() if said == seen else _AGAIN)
         signs.remove()
         try:
             self._redis.delete(self._key)

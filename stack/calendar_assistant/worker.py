@@ -66,7 +66,13 @@ def _open() -> _Resources:
             ),
             records=EventRecords(settings.redis_url),
             read=make_reader(settings.timezone, model),
-            heartbeat=Heartbeat(store, settings.redis_url, service=settings.token_keeper_service, role="worker"),
+            heartbeat=Heartbeat(
+                store,
+                settings.redis_url,
+                service=settings.token_keeper_service,
+                role="worker",
+                directory=settings.token_keeper_path.parent,
+            ),
         )
         _resources.heartbeat.start()
     return _resources

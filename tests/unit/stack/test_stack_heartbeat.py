@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import socket
@@ -19,9 +20,9 @@ from stack_parts import ACCESS_TOKEN, FakeStore, RedisServer
 
 import calendar_assistant
 from calendar_assistant.healthcheck import main as healthcheck
-from calendar_assistant.heartbeat import PREFIX, Heartbeat
+from calendar_assistant.heartbeat import _EVERY, PREFIX, Heartbeat
 from calendar_assistant.signs import LIFE, signs
-from token_keeper import fingerprint
+from token_keeper import TokenStore, fingerprint
 from token_keeper.errors import TokenMissing
 
 STACK = str(Path(calendar_assistant.__file__).parents[1])
@@ -62,6 +63,21 @@ def test_reports_what_the_store_of_this_process_sees(fake_store: FakeStore, redi
     fake_store.error = TokenMissing("gone", reason="Revoked")
     wait_for(lambda: beats(redis_url)[0]["reason"] == "Revoked")
     assert beats(redis_url)[0]["generation"] is None
+    heartbeat.stop()
+    assert beats(redis_url) == []
+
+
+def test_a_heartbeat_is_woken_by_the_volume(fake_store: FakeStore, redis_url: str, tmp_path: Path) -> None:
+    store = TokenStore(tmp_path / "token.json")
+    store.replace(fake_store.document)
+    heartbeat = Heartbeat(store, redis_url, service="api", role="api", directory=tmp_path)
+    heartbeat.start()
+    wait_for(lambda: len(beats(redis_url)) == 1)
+    delays = []
+    for generation in range(2, 9):
+        store.replace(dataclasses.replace(fake_store.document, token=f"another-{generation}"), force=True)
+        delays.append(wait_for(lambda wanted=generation: beats(redis_url)[0]["generation"] == wanted))  # type: ignore[misc]
+    assert sorted(delays)[3] < _EVERY / 4, "a new generation is told soon, not with the next beat"
     heartbeat.stop()
     assert beats(redis_url) == []
 
