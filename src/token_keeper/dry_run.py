@@ -10,14 +10,27 @@ from collections.abc import Iterator
 from typing import Any
 
 from token_keeper.events import Events
-from token_keeper.volume import Volume
+from token_keeper.volume import Draft, Volume
+
+
+class DryDraft(Draft):
+    """A draft that never takes a file's place."""
+
+    def write_out(self) -> None:
+        """Do nothing."""
+
+    def publish(self, *, flush_directory: bool) -> None:
+        """Do nothing."""
 
 
 class DryVolume(Volume):
     """A volume whose files stay as they are."""
 
-    def replace(self, directory: int, name: str, data: bytes, *, flush_directory: bool = True) -> None:
-        """Do nothing."""
+    @contextlib.contextmanager
+    def drafted(self, directory: int, name: str, data: bytes) -> Iterator[Draft]:
+        """Stand in for a draft that is not written."""
+        del data
+        yield DryDraft(self, directory, name, name)
 
     def reserve(self, directory: int, name: str) -> None:
         """Do nothing."""

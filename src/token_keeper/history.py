@@ -11,6 +11,7 @@ import dataclasses
 import json
 import os
 import re
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from token_keeper.document import TokenDocument
@@ -52,12 +53,26 @@ class History:
 
     def record(self, directory: int, entry: Entry) -> None:
         """Keep a document as the newest of its grant, durably; the caller holds the lock."""
+        with self.drafted(directory, entry) as publish:
+            publish()
+
+    @contextlib.contextmanager
+    def drafted(self, directory: int, entry: Entry) -> Iterator[Callable[[], None]]:
+        """Write an entry beside what is there of its grant; what is yielded puts it in place, durably."""
         document = json.loads(entry.document.to_json())
         fields = {name: getattr(entry, name) for name in ("generation", "granted_at", "grant_expiry", "maybe_spent")}
         text = json.dumps({**fields, "document": document})
-        with self._volume.folder(directory, self._volume.history_name) as folder:
-            self._volume.replace(folder, f"{entry.grant}.json", text.encode())
-            self._prune(folder, entry.grant)
+        with (
+            self._volume.folder(directory, self._volume.history_name) as folder,
+            self._volume.drafted(folder, f"{entry.grant}.json", text.encode()) as draft,
+        ):
+
+            def publish() -> None:
+                draft.publish(flush_directory=True)
+                self._prune(folder, entry.grant)
+
+            draft.write_out()
+            yield publish
 
     def entries(self) -> list[Entry]:
         """Return all sound entries, the newest generation first."""

@@ -115,7 +115,7 @@ class Ledger:
             named: the name that the new grant was given beforehand.
             grant_expiry: when its grant ends, where the provider has said so with this document.
         """
-        state = self.state
+        before, state = self.state.identity, self.state.copy()  # which counts when it is written, and not before
         identity = Identity.of(document)
         generation = self.next_generation()
         if grant is not None and grant != state.grant:
@@ -129,18 +129,6 @@ class Ledger:
             if life is None:  # what is known of another grant's life says nothing of this one's
                 state.renewed_at = state.grant_expiry = state.lifetime = None
         state.grant_expiry = grant_expiry or state.grant_expiry
-        kept = Entry(state.grant, generation, document, state.granted_at, state.grant_expiry)
-        self._record(kept, must=pending is None)
-        if pending is None:
-            if self.document != document or not self.well_kept:
-                # A name that a power loss takes back while the state's stays looks like a foreign hand's old document,
-                # and is mended from the history: so one flush of the directory, the state's, serves both.
-                text = document.to_json().encode()
-                self.volume.replace(self.directory, self.volume.name, text, flush_directory=False)
-        else:
-            # a reply that this process has just taken, whose life it knows, is flushed already
-            self.volume.promote(self.directory, pending, flushed=life is not None)
-        before = state.identity
         if before is not None and before.refresh_token != identity.refresh_token:
             state.supersede(before.refresh_token)
         if identity.refresh_token in state.superseded:
@@ -151,7 +139,6 @@ class Ledger:
         state.generation = generation
         state.identity = identity
         state.tombstone = None
-        self.document, self.problem, self.well_kept = document, None, True
         now = time.time()
         if journal_ends:
             state.journal = None
@@ -163,7 +150,16 @@ class Ledger:
                 )
         state.set_condition("Refreshing", "False", "Idle", "no exchange is under way", now)
         state.set_condition("Ready", "True", event, f"generation {generation}", now)
-        self.save()
+        kept = Entry(state.grant, generation, document, state.granted_at, state.grant_expiry)
+        if pending is None:
+            self._write(kept, document, state)
+        else:
+            self._record(kept)
+            # a reply that this process has just taken, whose life it knows, is flushed already
+            self.volume.promote(self.directory, pending, flushed=life is not None)
+            self.volume.replace(self.directory, self.volume.state_name, state.to_json().encode())
+        self.state.become(state)
+        self.document, self.problem, self.well_kept = document, None, True
         self.events.record(
             self.directory,
             event,
@@ -171,6 +167,25 @@ class Ledger:
             access_token=identity.access_token,
             refresh_token=identity.refresh_token,
         )
+
+    def _write(self, kept: Entry, document: TokenDocument, state: State) -> None:
+        """Write history, document and state, in this order; all are drafted before the first is replaced."""
+        with contextlib.ExitStack() as drafts:
+            publish = drafts.enter_context(self.history.drafted(self.directory, kept))
+            texts = {self.volume.state_name: state.to_json()}
+            if self.document != document or not self.well_kept:
+                texts = {self.volume.name: document.to_json(), **texts}
+            replacing = [
+                drafts.enter_context(self.volume.drafted(self.directory, name, text.encode()))
+                for name, text in texts.items()
+            ]
+            for draft in replacing:
+                draft.write_out()
+            publish()
+            for draft in replacing:
+                # A document's name that a power loss takes back while the state's stays looks like a foreign hand's old
+                # document, and is mended from the history: so one flush of the directory, the state's, serves both.
+                draft.publish(flush_directory=draft is replacing[-1])
 
     def timing(self) -> Timing:
         """Return how long the document's access token is used, and from when it is renewed."""
@@ -478,13 +493,13 @@ class Ledger:
             return
         for entry in self.history.entries():
             if fingerprint(entry.document.refresh_token) == journal.refresh_token and not entry.maybe_spent:
-                self._record(dataclasses.replace(entry, maybe_spent=True), must=True)
+                self.history.record(self.directory, dataclasses.replace(entry, maybe_spent=True))
 
     def _doubt(self, grant: str | None) -> None:
         """Note that the refresh token of a grant may have been spent by the program that wrote another one."""
         for entry in self.history.entries():
             if entry.grant == grant:
-                self._record(dataclasses.replace(entry, maybe_spent=True), must=True)
+                self.history.record(self.directory, dataclasses.replace(entry, maybe_spent=True))
 
     def _restore_lineage(self, document: TokenDocument, identity: Identity) -> None:
         """The state is lost, or there never was one: the history is all that is remembered."""
@@ -513,13 +528,11 @@ class Ledger:
                 self.well_kept = True
                 self.events.record(self.directory, "Mended", generation=self.state.generation, reason="OwnerOrMode")
 
-    def _record(self, entry: Entry, *, must: bool) -> None:
+    def _record(self, entry: Entry) -> None:
+        """Keep a reply that is on disk already, if that can be done: the document it belongs to matters more."""
         try:
             self.history.record(self.directory, entry)
         except StorageError as error:
-            if must:
-                raise
-            # A reply that is on disk already: the document it belongs to matters more than its copy.
             self.events.record(self.directory, "HistoryFailed", generation=entry.generation, reason=error.reason)
 
     def _mend_missing(self) -> None:

@@ -297,6 +297,15 @@ class State:
         """Return the seconds for which no exchange may begin."""
         return min(max(self.cooldown.left(), 0.0), LONGEST_COOLDOWN) if self.cooldown is not None else 0.0
 
+    def copy(self) -> State:
+        """Return a state of its own with the same values, to be changed first and written later."""
+        return dataclasses.replace(self, superseded=list(self.superseded), conditions=dict(self.conditions))
+
+    def become(self, other: State) -> None:
+        """Take another state's values, which are written by now."""
+        for name in (*_FIELDS, "unknown"):
+            setattr(self, name, getattr(other, name))
+
     def set_condition(self, name: str, status: ConditionStatus, reason: str, message: str, now: float) -> None:
         """Set a condition; its transition time changes only when its status does."""
         before = self.conditions.get(name)

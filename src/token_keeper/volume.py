@@ -46,6 +46,42 @@ class FileIdentity(NamedTuple):
         return cls(status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size)
 
 
+class Draft:
+    """A file's next content, in a temporary file beside it: see :meth:`Volume.drafted`.
+
+    Attributes:
+        temporary: name of the file that holds it.
+        descriptor: that file, open.
+        published: whether it has taken the file's place.
+    """
+
+    def __init__(self, volume: Volume, directory: int, name: str, temporary: str) -> None:
+        self._volume, self._directory, self._name = volume, directory, name
+        self.temporary = temporary
+        self.descriptor = -1
+        self.published = False
+
+    def write_out(self) -> None:
+        """Have the kernel begin to write it, so that a later flush finds it under way; no more than a hint."""
+        with contextlib.suppress(OSError):
+            os.posix_fadvise(self.descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+
+    def publish(self, *, flush_directory: bool) -> None:
+        """Flush it, and rename it over the file.
+
+        Raises:
+            StorageError: as :meth:`Volume.replace`.
+        """
+        try:
+            os.fsync(self.descriptor)
+            os.rename(self.temporary, self._name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
+            self.published = True
+            if flush_directory:
+                os.fsync(self._directory)
+        except OSError as error:
+            raise self._volume.failure("write", self._volume.directory / self._name, error) from error
+
+
 class Volume:
     """Names and primitives of the files that belong to one document.
 
@@ -114,14 +150,14 @@ class Volume:
                     reason="Unreadable",
                     remedy="the next writer puts it right, where the history has the document; else run site.yml",
                 ) from error
-            raise self._failure("read", self.directory / name, error) from error
+            raise self.failure("read", self.directory / name, error) from error
         try:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 raise _not_a_file(self.directory / name, "a directory" if stat.S_ISDIR(status.st_mode) else "a device")
             return _read_all(descriptor, limit + 1), status
         except OSError as error:
-            raise self._failure("read", self.directory / name, error) from error
+            raise self.failure("read", self.directory / name, error) from error
         finally:
             _close(descriptor)
 
@@ -147,18 +183,30 @@ class Volume:
                 flush of the directory, the new file stands there and may not outlive a power loss. A failed flush is
                 not tried again on the same file: the kernel marks its pages clean and the second flush would lie.
         """
-        temporary = f"{name}{_TEMPORARY}{os.urandom(8).hex()}"
+        with self.drafted(directory, name, data) as draft:
+            draft.publish(flush_directory=flush_directory)
+
+    @contextlib.contextmanager
+    def drafted(self, directory: int, name: str, data: bytes) -> Iterator[Draft]:
+        """Write a file's next content beside it, for :meth:`Draft.publish`; what is not published is gone at the end.
+
+        Where several files are replaced together, all of them are drafted first: a disk that is full is found before
+        any of them is touched, and what is flushed first takes the others a part of their way.
+
+        Raises:
+            StorageError: it could not be written, and the old file stands as it was.
+        """
+        draft = Draft(self, directory, name, f"{name}{_TEMPORARY}{os.urandom(8).hex()}")
         try:
-            with self._created(directory, temporary) as descriptor:
-                _write_all(descriptor, data)
-                os.fsync(descriptor)
-            os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
-            if flush_directory:
-                os.fsync(directory)
+            with self._created(directory, draft.temporary) as draft.descriptor:
+                _write_all(draft.descriptor, data)
+                yield draft
         except OSError as error:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary, dir_fd=directory)
-            raise self._failure("write", self.directory / name, error) from error
+            raise self.failure("write", self.directory / name, error) from error
+        finally:
+            if not draft.published:
+                with contextlib.suppress(OSError):
+                    os.unlink(draft.temporary, dir_fd=directory)
 
     def reserve(self, directory: int, name: str) -> None:
         """Make a file full of newlines that :meth:`fill` can later fill without needing space.
@@ -172,7 +220,7 @@ class Volume:
         except OSError as error:
             with contextlib.suppress(OSError):
                 os.unlink(name, dir_fd=directory)
-            raise self._failure("write", self.directory / name, error) from error
+            raise self.failure("write", self.directory / name, error) from error
 
     def probe(self) -> None:
         """Find out whether there is room for a document and what goes with it; takes no lock, and leaves nothing.
@@ -197,7 +245,7 @@ class Volume:
             finally:
                 os.close(descriptor)
         except OSError as error:
-            raise self._failure("write", self.directory / name, error) from error
+            raise self.failure("write", self.directory / name, error) from error
 
     def promote(self, directory: int, name: str, *, flushed: bool) -> None:
         """Rename a file of the volume onto the document; durable with the next flush of the directory: the state's.
@@ -216,7 +264,7 @@ class Volume:
                     os.close(descriptor)
             os.rename(name, self.name, src_dir_fd=directory, dst_dir_fd=directory)
         except OSError as error:
-            raise self._failure("write", self.path, error) from error
+            raise self.failure("write", self.path, error) from error
 
     def remove(self, directory: int, name: str) -> None:
         """Remove a file durably, if it is there."""
@@ -225,7 +273,7 @@ class Volume:
                 os.unlink(name, dir_fd=directory)
                 os.fsync(directory)
         except OSError as error:
-            raise self._failure("remove", self.directory / name, error) from error
+            raise self.failure("remove", self.directory / name, error) from error
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[int]:
@@ -233,7 +281,7 @@ class Volume:
         try:
             descriptor = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
-            raise self._failure("open", self.directory, error) from error
+            raise self.failure("open", self.directory, error) from error
         try:
             yield descriptor
         finally:
@@ -250,7 +298,7 @@ class Volume:
                 self._make_folder(directory, name)
                 descriptor = os.open(name, flags, dir_fd=directory)
         except OSError as error:
-            raise self._failure("open", self.directory / name, error) from error
+            raise self.failure("open", self.directory / name, error) from error
         try:
             yield descriptor
         finally:
@@ -289,7 +337,7 @@ class Volume:
         try:
             return os.listdir(directory)
         except OSError as error:
-            raise self._failure("list", self.directory, error) from error
+            raise self.failure("list", self.directory, error) from error
 
     def sweep_pending(self, directory: int) -> None:
         """Remove pending files without a whole reply in them that nobody can be filling any more."""
@@ -316,7 +364,8 @@ class Volume:
         finally:
             os.close(descriptor)
 
-    def _failure(self, verb: str, path: Path, error: OSError) -> StorageError:
+    def failure(self, verb: str, path: Path, error: OSError) -> StorageError:
+        """Return the error that says what could not be done with a path, why, and what to do."""
         number = error.errno or 0
         reason, remedy = _CAUSES.get(number, ("InputOutput", "look at the host's disk and kernel log"))
         return StorageError(

@@ -97,13 +97,17 @@ def fixed_temporary_name() -> None:
 
 @mutant
 def written_in_place() -> None:
-    def replace(self: volume.Volume, directory: int, name: str, data: bytes, **_: Any) -> None:
-        descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600, dir_fd=directory)
-        for start in range(0, len(data), 512):
-            os.write(descriptor, data[start : start + 512])
-        os.close(descriptor)
+    @contextlib.contextmanager
+    def drafted(self: volume.Volume, directory: int, name: str, data: bytes) -> Iterator[Any]:
+        def publish(**_: Any) -> None:
+            descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600, dir_fd=directory)
+            for start in range(0, len(data), 512):
+                os.write(descriptor, data[start : start + 512])
+            os.close(descriptor)
 
-    volume.Volume.replace = replace  # type: ignore[method-assign]
+        yield SimpleNamespace(publish=publish, write_out=lambda: None)
+
+    volume.Volume.drafted = drafted  # type: ignore[method-assign, assignment]
 
 
 @mutant

@@ -846,7 +846,8 @@ def test_force_renews_a_fresh_token(store: TokenStore, provider: Provider, path:
 
 def test_who_gets_the_lock_looks_again_before_it_asks(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Waiters that never leave the queue by themselves, but take the lock one after another."""
-    monkeypatch.setattr(Reader, "fresh_token", lambda self: None)
+    for look in ("fresh_token", "usable_token"):
+        monkeypatch.setattr(Reader, look, lambda self: None)
     with running_provider(latency=0.1) as slow:
         push(TokenStore(path), expired(slow.grant()))
         tokens: list[str] = []

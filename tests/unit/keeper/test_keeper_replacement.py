@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from keeper_parts import events_of, expired, make_old, on_disk, push, renewed, s
 from keeper_provider import Provider
 
 from token_keeper import TokenDocument, TokenStore, fingerprint
-from token_keeper.errors import Conflict, ReauthRequired, TokenMissing
+from token_keeper.errors import Conflict, ReauthRequired, StorageError, TokenMissing
 
 
 def refused(store: TokenStore, document: TokenDocument, reason: str, **options: object) -> None:
@@ -24,6 +26,11 @@ def refused(store: TokenStore, document: TokenDocument, reason: str, **options: 
     assert caught.value.remedy
     assert document.refresh_token not in str(caught.value)
     assert tree(store.path.parent) == before, "a conflict changes nothing"
+
+
+def files(folder: Path) -> dict[str, tuple[Any, ...]]:
+    """All files of a folder; a temporary one that came and went shows in the times of the folder alone."""
+    return {name: facts for name, facts in tree(folder).items() if Path(name).is_file()}
 
 
 def test_the_first_document_is_created(store: TokenStore, provider: Provider, path: Path) -> None:
@@ -226,6 +233,30 @@ def test_a_dry_run_changes_nothing_and_says_what_the_run_then_does(
     foretold = attempt(dry_run=True)
     assert tree(path.parent) == before
     assert attempt(dry_run=False) == foretold
+
+
+@pytest.mark.parametrize("full_at", [1, 2, 3])
+@pytest.mark.parametrize("new_grant", [False, True])
+def test_a_disk_that_is_full_is_found_before_anything_is_touched(
+    store: TokenStore, provider: Provider, path: Path, monkeypatch: pytest.MonkeyPatch, full_at: int, new_grant: bool
+) -> None:
+    first = provider.grant()
+    store.replace(first)
+    before, left, write = files(path.parent), full_at, os.write
+
+    def fill_up(descriptor: int, data: bytes) -> int:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(descriptor, data)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", fill_up)
+        with pytest.raises(StorageError) as caught:
+            store.replace(provider.grant() if new_grant else renewed(first, "newer"), force=True)
+    assert caught.value.reason == "NoSpace"
+    assert files(path.parent) == before, "history, document and state are as they were, and no temporary file is left"
 
 
 def test_a_dry_run_of_clear(store: TokenStore, provider: Provider, path: Path) -> None:
