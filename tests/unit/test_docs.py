@@ -9,7 +9,13 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(
-    [ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("inventory/**/*.yml"), *ROOT.glob("scripts/*.sh")]
+    [
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        *ROOT.glob("docs/**/*.md"),
+        *ROOT.glob("inventory/**/*.yml"),
+        *ROOT.glob("scripts/*.sh"),
+    ]
 )
 MESSAGES = sorted([*ROOT.glob("roles/*/tasks/*.yml"), *ROOT.glob("playbooks/*.yml")])
 
@@ -31,3 +37,14 @@ def test_every_make_target_that_the_pages_name_exists() -> None:
 def test_every_relative_link_leads_somewhere(page: Path) -> None:
     links = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8"))
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.suffix == ".md"], ids=lambda page: page.name)
+def test_every_test_and_benchmark_that_a_command_names_exists(page: Path) -> None:
+    named = re.findall(r"\b((?:tests|bench)/[\w/]+\.py)", page.read_text(encoding="utf-8"))
+    assert [name for name in named if not (ROOT / name).is_file()] == []
+
+
+def test_every_test_of_faults_in_the_table_exists() -> None:
+    table = re.findall(r"^\| `(test_\w+\.py)` \|", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert {*table} == {path.name for path in (ROOT / "tests" / "faults").glob("test_*.py")}
