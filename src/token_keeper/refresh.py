@@ -40,6 +40,7 @@ DEFAULT_LIFETIME: Final = 3600.0
 _FIRST_BACKOFF: Final = 1.0
 _LONGEST_BACKOFF: Final = 300.0
 _REAUTH_REMEDY: Final = "consent again: run site.yml (or push a document with another grant)"
+_TAKE_BACK_ATTEMPTS: Final = 3
 _SAVE_ATTEMPTS: Final = 20
 _SAVE_PAUSE: Final = 0.25
 
@@ -326,9 +327,12 @@ def _begin(ledger: Ledger, document: TokenDocument, earlier: Entry | None, chang
         # If only the flush failed it stands there, and the next writer would take it for sent: it is taken back.
         state.journal, state.rotation_begun = before, None
         state.set_condition("Refreshing", "False", error.reason, error.message, now)
-        for take_back in (ledger.save, lambda: ledger.volume.remove(ledger.directory, name)):
+        for _ in range(_TAKE_BACK_ATTEMPTS):
             with contextlib.suppress(StorageError):
-                take_back()
+                ledger.save()
+                break
+        with contextlib.suppress(StorageError):
+            ledger.volume.remove(ledger.directory, name)
         raise
     return name
 

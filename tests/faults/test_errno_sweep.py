@@ -243,7 +243,7 @@ def test_a_refresh_on_a_failing_disk_asks_nothing_in_vain_and_loses_nothing(
                 assert unknown.reason == "ExchangeOutcomeUnknown"
             assert len(rotating.forms) == 1
         generation = generation_of(path)
-        if asked == 0 and any(fault.lasting for fault in faults) and faults[0].at + 1 >= begun:
+        if asked == 0 and any(fault.lasting and fault.at + 1 >= begun for fault in faults):
             # the journal's name may be on disk, and nobody could take it back
             forget_back_off(path)
             if is_outcome_unknown(path, store):
