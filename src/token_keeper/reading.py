@@ -222,7 +222,8 @@ class Reader:
         if fresh is None:
             with contextlib.suppress(TokenKeeperError):
                 reading = self.load()
-                return reading.token if reading.is_usable() else None
+                # what the state does not know of is for the one who has the lock to judge
+                return reading.token if reading.settled and reading.is_usable() else None
         return fresh
 
     def has_ended(self) -> bool:
@@ -234,7 +235,8 @@ class Reader:
         with contextlib.suppress(OSError, TokenKeeperError):
             if self.latest is None or FileIdentity.of(os.stat(self._text_path)) != self.latest.identity:
                 glance = self._glance()
-                if glance is not None and glance.timing.left <= 0:
+                # said of each version once: what a wrong clock made of it is put right by the reading that comes next
+                if glance is not None and glance.timing.left <= 0 and glance.identity != self._ended:
                     self._ended = glance.identity
                     return True
         return False

@@ -355,6 +355,9 @@ class TokenStore:
             last = None
             with contextlib.suppress(TokenKeeperError):
                 last = self._reader.load()
+            gone = self._reader.taken_away(last.document) if last is not None else None
+            if gone is not None:
+                raise gone from error  # a stock app has written it back meanwhile
             self._judge(last)
             return self._last_resort(error, last)
 

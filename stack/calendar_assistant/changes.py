@@ -53,14 +53,23 @@ class Changes:
         ready = self._poll.poll(max(min(seconds, _LOOK_EVERY) if unseen else seconds, 0.0) * 1000)
         if self._watch is not None and any(descriptor == self._watch.fileno() for descriptor, _ in ready):
             time.sleep(_SETTLE)
-            self._watch.read(timeout=0)
+            if any(event.mask & flags.IGNORED for event in self._watch.read(timeout=0)):
+                self._unwatch()  # the directory is gone: the kernel has nothing more to tell
 
     def wake(self) -> None:
-        """End the wait of the thread that waits, and every later one at once."""
-        os.eventfd_write(self._bell, 1)
+        """End the wait of the thread that waits, and every later one at once; after :meth:`close` there is none."""
+        if self._bell >= 0:
+            os.eventfd_write(self._bell, 1)
 
     def close(self) -> None:
         """Give the descriptors back; nobody may wait any more."""
-        os.close(self._bell)
+        if self._bell >= 0:
+            bell, self._bell = self._bell, -1
+            os.close(bell)
+        self._unwatch()
+
+    def _unwatch(self) -> None:
         if self._watch is not None:
+            self._poll.unregister(self._watch.fileno())
             self._watch.close()
+            self._watch = None

@@ -2,7 +2,7 @@
 
 Cheap on purpose, because they run every few seconds: ``celery inspect ping`` costs seconds of CPU, and the import of
 a Redis client a third of one. A worker is healthy when each of its processes has sent a heartbeat to Redis within the
-last six seconds; the sign of that is a file in the container, which the process touches with each heartbeat.
+last three seconds; the sign of that is a file in the container, which the process touches with each heartbeat.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ from token_keeper import Snapshot, TokenKeeperError
 logger = logging.getLogger(__name__)
 
 PREFIX: Final = "calendar_assistant:consumer:"
-_EVERY: Final = 2.0
+_EVERY: Final = 1.0
 """Seconds between two reports; what has changed is told at once."""
 
 _AGAIN: Final = 0.2
@@ -45,7 +45,7 @@ class SnapshotSource(Protocol):
 
 
 class Heartbeat:
-    """A daemon thread that reports this process to Redis every two seconds, and at once on a new generation.
+    """A daemon thread that reports this process to Redis each second, and at once on a new generation.
 
     Start it after the fork, in the process that it speaks for. An outage of Redis or of the volume is waited out.
 
@@ -91,9 +91,9 @@ class Heartbeat:
         while not self._stopping.is_set():
             seen = self._look()
             now = time.monotonic()
-            if (seen != said or now >= due) and self._report(seen):
-                said, due = seen, now + _EVERY
-            self._changes.wait(due - time.monotonic() if said == seen else _AGAIN)
+            if seen != said or now >= due:
+                said, due = (seen, now + _EVERY) if self._report(seen) else (None, now + _AGAIN)
+            self._changes.wait(due - time.monotonic())
         signs.remove()
         try:
             self._redis.delete(self._key)

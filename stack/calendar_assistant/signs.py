@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-LIFE: Final = 6.0
+LIFE: Final = 3.0
 """Seconds after which a process that has fallen silent counts as gone."""
 
 

@@ -180,9 +180,16 @@ def asked_to_revoke(deployment: Deployment) -> Iterator[tuple[str, ...]]:
     yield ("-e", "rotation_revocation=token")
 
 
-CALENDAR = sandbox_fault("calendar", "500", 3)
+@contextmanager
+def lost(deployment: Deployment) -> Iterator[tuple[str, ...]]:
+    """The reply of a provider that is known not to rotate; of another one nobody may ask for it again."""
+    declare = "from token_keeper import TokenStore as S; S().declare(rotation='no')"
+    docker("exec", deployment.container("api"), "python", "-c", declare)
+    fault(deployment, "token", "drop", 1, "after")
+    yield ()
+
+
 TOKEN = sandbox_fault("token", "500")
-LOST = sandbox_fault("token", "drop", when="after")
 BACK = "The earlier grant is live again"
 FAULTS: dict[str, tuple[str, Fault, str, str]] = {
     # name: mode, what goes wrong, what is said of it, phase afterwards
@@ -211,7 +218,7 @@ FAULTS: dict[str, tuple[str, Fault, str, str]] = {
     "watch: the application is unready": ("reconsent", unready, BACK, "rolled_back"),
     "retire: the provider does not revoke": ("reconsent", asked_to_revoke, "not retired yet", "converged"),
     "client: the secret is wrong": ("client", sandbox_fault("token", "oauth_error"), "client of the token", "-"),
-    "client: a reply is lost": ("client", LOST, "client of the token", "-"),
+    "client: a reply is lost": ("client", lost, "client of the token", "-"),
     "client: the application is unready": ("client", unready, "earlier secret is live again", "rolled_back"),
     "refresh: the token endpoint fails": ("refresh", TOKEN, "refresh of the token", "-"),
     "refresh: a consumer is stopped": ("refresh", paused, "the newest document stays", "-"),

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from keeper_parts import expired
+from keeper_parts import ending, expired, make_old, write_in_place
 from keeper_provider import Provider
 
 from token_keeper import TokenStore
 from token_keeper.document import REQUIRED
-from token_keeper.errors import LockTimeout
+from token_keeper.errors import LockTimeout, ReauthRequired
 from token_keeper.lock import DirectoryLock
 from token_keeper.reading import Reader
 from token_keeper.volume import Volume
@@ -70,6 +71,39 @@ def test_a_clock_that_was_put_forward_makes_nobody_wait_for_the_lock(
         token = TokenStore(path, lock_timeout=60).access_token()
     assert token == store.read().token, "by what this host has seen of it, it lives on"
     assert provider.exchanges == 0
+
+
+def test_a_clock_that_was_put_forward_costs_the_lock_once(
+    store: TokenStore, path: Path, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.replace(provider.grant())
+    now, taken, hold = time.time, [], DirectoryLock.hold
+
+    def counted(self: DirectoryLock, timeout: float, **options: Any) -> Any:
+        taken.append(timeout)
+        return hold(self, timeout, **options)
+
+    monkeypatch.setattr(time, "time", lambda: now() + 7200)
+    monkeypatch.setattr(DirectoryLock, "hold", counted)
+    late = TokenStore(path)
+    assert {late.access_token() for _ in range(20)} == {store.read().token}
+    assert len(taken) <= 1
+
+
+def test_what_was_revoked_and_written_back_is_given_to_nobody_who_waits(
+    store: TokenStore, path: Path, provider: Provider
+) -> None:
+    revoked = provider.grant()
+    store.replace(revoked)
+    store.revoke(None)
+    write_in_place(path, expired(revoked))
+    late = TokenStore(path, lock_timeout=1.0)
+    with DirectoryLock(path.parent).hold(1.0):
+        writer = threading.Timer(0.2, lambda: (write_in_place(path, ending(revoked)), make_old(path)))
+        writer.start()
+        with pytest.raises((LockTimeout, ReauthRequired)):
+            late.access_token()
+        writer.join()
 
 
 def test_who_finds_it_over_at_a_glance_judges_it_when_the_lock_is_taken(

@@ -90,3 +90,20 @@ def test_more_watchers_than_the_kernel_allows_are_no_fault(monkeypatch: pytest.M
     blind = Changes(tmp_path)
     blind.wait(LONG)
     blind.close()
+
+
+def test_a_directory_that_is_gone_is_looked_at_again_now_and_then(tmp_path: Path) -> None:
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    orphan = Changes(volume)
+    volume.rmdir()
+    orphan.wait(LONG)
+    orphan.wait(LONG)
+    orphan.close()
+
+
+def test_what_is_closed_can_be_closed_and_woken_again(tmp_path: Path) -> None:
+    closed = Changes(tmp_path)
+    closed.close()
+    closed.close()
+    closed.wake()

@@ -20,9 +20,9 @@ from stack_parts import ACCESS_TOKEN, FakeStore, RedisServer
 
 import calendar_assistant
 from calendar_assistant.healthcheck import main as healthcheck
-from calendar_assistant.heartbeat import _EVERY, PREFIX, Heartbeat
+from calendar_assistant.heartbeat import _AGAIN, _EVERY, PREFIX, Heartbeat
 from calendar_assistant.signs import LIFE, signs
-from token_keeper import TokenStore, fingerprint
+from token_keeper import Snapshot, TokenStore, fingerprint
 from token_keeper.errors import TokenMissing
 
 STACK = str(Path(calendar_assistant.__file__).parents[1])
@@ -105,6 +105,26 @@ def test_an_outage_of_redis_is_waited_out(
     finally:
         heartbeat.stop()
         server.stop()
+
+
+def test_an_outage_after_the_first_beat_is_waited_out_in_peace(fake_store: FakeStore, tmp_path: Path) -> None:
+    server = RedisServer(tmp_path)
+    server.start()
+    heartbeat = Heartbeat(fake_store, server.url, service="api", role="api", directory=tmp_path)
+    heartbeat.start()
+    wait_for(lambda: len(beats(server.url)) == 1)
+    server.stop()
+    looked, look = 0, fake_store.snapshot
+
+    def counted() -> Snapshot:
+        nonlocal looked
+        looked += 1
+        return look()
+
+    fake_store.snapshot = counted  # type: ignore[method-assign]
+    time.sleep(2 * _EVERY)
+    heartbeat.stop()
+    assert 1 <= looked <= 2 * _EVERY / _AGAIN + 2, "it tries again in a while, not again and again"
 
 
 def test_an_unforeseen_error_does_not_end_the_thread(fake_store: FakeStore, redis_url: str) -> None:
