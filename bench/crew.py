@@ -23,6 +23,7 @@ from ways import WAYS, Way
 
 _READER_PAUSE = 0.0005
 _TELL_AFTER = 0.3
+"""Seconds after its call at which a process tells what came of it, to take no processor from those that wait until then."""
 
 
 def work(way: Way, path: Path, commands: int, answers: int) -> None:
@@ -43,7 +44,6 @@ def work(way: Way, path: Path, commands: int, answers: int) -> None:
                 "ended": time.monotonic(),
                 "cpu": time.process_time() - spent,
             }
-            # what is told takes no processor from those that are still waiting
             time.sleep(_TELL_AFTER)
             os.write(answers, json.dumps(result).encode() + b"\n")
 

@@ -71,7 +71,6 @@ class History:
                 draft.publish(flush_directory=True)
                 self._prune(folder, entry.grant)
 
-            draft.write_out()
             yield publish
 
     def entries(self) -> list[Entry]:

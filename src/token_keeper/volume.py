@@ -69,6 +69,10 @@ class Draft:
     def publish(self, *, flush_directory: bool) -> None:
         """Flush it, and rename it over the file.
 
+        Args:
+            flush_directory: whether the new name has to be durable now. Where another replacement in the same folder
+                follows at once, its flush serves both.
+
         Raises:
             StorageError: as :meth:`Volume.replace`.
         """
@@ -168,15 +172,13 @@ class Volume:
         except OSError:
             return False
 
-    def replace(self, directory: int, name: str, data: bytes, *, flush_directory: bool = True) -> None:
+    def replace(self, directory: int, name: str, data: bytes) -> None:
         """Replace a file durably; the caller holds the lock.
 
         Args:
             directory: descriptor of the folder that holds the file, the lock's own or one of :meth:`folder`.
             name: the file's name in it.
             data: all of its new content.
-            flush_directory: whether the new name has to be durable now. Where another replacement in the same folder
-                follows at once, its flush serves both.
 
         Raises:
             StorageError: it could not be done, and the old file stands as it was; if only the last step failed, the
@@ -184,7 +186,7 @@ class Volume:
                 not tried again on the same file: the kernel marks its pages clean and the second flush would lie.
         """
         with self.drafted(directory, name, data) as draft:
-            draft.publish(flush_directory=flush_directory)
+            draft.publish(flush_directory=True)
 
     @contextlib.contextmanager
     def drafted(self, directory: int, name: str, data: bytes) -> Iterator[Draft]:

@@ -22,6 +22,7 @@ from redis.retry import Retry
 
 from calendar_assistant import signs
 from calendar_assistant.changes import Changes
+from calendar_assistant.settings import Settings
 from calendar_assistant.signs import LIFE
 from token_keeper import Snapshot, TokenKeeperError
 
@@ -72,6 +73,12 @@ class Heartbeat:
         self._reachable = True
         self._visible = True
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+
+    @classmethod
+    def of(cls, store: SnapshotSource, settings: Settings, role: Role) -> Heartbeat:
+        """Return the one of this process, as the settings have it."""
+        service, directory = settings.token_keeper_service, settings.token_keeper_path.parent
+        return cls(store, settings.redis_url, service=service, role=role, directory=directory)
 
     def start(self) -> None:
         """Begin to report."""

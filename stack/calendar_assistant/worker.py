@@ -66,13 +66,7 @@ def _open() -> _Resources:
             ),
             records=EventRecords(settings.redis_url),
             read=make_reader(settings.timezone, model),
-            heartbeat=Heartbeat(
-                store,
-                settings.redis_url,
-                service=settings.token_keeper_service,
-                role="worker",
-                directory=settings.token_keeper_path.parent,
-            ),
+            heartbeat=Heartbeat.of(store, settings, "worker"),
         )
         _resources.heartbeat.start()
     return _resources

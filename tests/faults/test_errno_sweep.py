@@ -256,7 +256,7 @@ def test_a_refresh_on_a_failing_disk_asks_nothing_in_vain_and_loses_nothing(
         assert other.access_token() == store.access_token()
         other.refresh(force=True)
         assert TokenStore(path).read().refresh_token in rotating.live
-        no_litter(path)
+        no_litter(path, replies_may_be_drafted=len(faults) > 1)
         assert len(pendings(path)) <= 2
 
     count = sweep(start, prepare, lambda store: store.access_token(), judge)

@@ -46,6 +46,9 @@ CHANGING = re.compile(
 UNSTEADY = {"futex", "poll", "mmap", "munmap", "madvise", "mprotect", "brk", "rt_sigprocmask", "recvfrom", "getrandom"}
 """Calls that a thread makes once more or once less, as the machine's load has it: a kill there may never come."""
 
+TRIES = 3
+"""Runs in which a call has to come up for its kill: on a busy machine an unsteady one may be left out of the first."""
+
 BEFORE_IT_IS_KEPT = 3
 """Calls from the arrival of the reply to the end of its write: two files are opened, one is written."""
 
@@ -77,7 +80,10 @@ def sweep(
     points = [point for point in unhurt.points if SOAK or CHANGING.match(point.line)][shard::SHARDS]
     died = 0
     for point in points:
-        path, old, done = run(point.injection("signal=SIGKILL"))
+        for _ in range(TRIES):
+            path, old, done = run(point.injection("signal=SIGKILL"))
+            if done.killed:
+                break
         try:
             assert done.killed or point.name in UNSTEADY, f"it went on: {done.outcome}"
             died += done.killed
@@ -85,8 +91,7 @@ def sweep(
             case.judge(path, old, done)
         except Exception as error:
             raise AssertionError(f"killed at {point}: {error!r}") from error
-    # of few calls one or two may come in another order, or not at all, on a machine that is busy with other things
-    assert len(points) - died <= min(max(2, 0.2 * len(points)), len(points) - 1)
+    assert died >= 0.8 * len(points)
     return died
 
 

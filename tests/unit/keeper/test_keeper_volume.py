@@ -96,7 +96,9 @@ def test_what_is_written_is_flushed_before_and_after_the_rename(
     volume.promote(directory, "p", flushed=False)
     assert steps == ["file", "rename"]
     steps.clear()
-    volume.replace(directory, "token.json", b"x", flush_directory=False)
+    with volume.drafted(directory, "token.json", b"x") as draft:
+        assert steps == []
+        draft.publish(flush_directory=False)
     assert steps == ["file", "rename"]
 
 
