@@ -23,7 +23,7 @@ from ways import WAYS, Way
 
 _READER_PAUSE = 0.0005
 _TELL_AFTER = 0.3
-"""Seconds after its call at which a process tells what came of it, to take no processor from those that wait until then."""
+"""Seconds after its call at which a process tells what came of it, which takes processor time from those that wait."""
 
 
 def work(way: Way, path: Path, commands: int, answers: int) -> None:
