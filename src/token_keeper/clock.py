@@ -30,7 +30,7 @@ def uptime() -> float:
 def boot_id() -> str | None:
     """Return the kernel's name for this boot; ``None`` where it does not tell, which leaves the wall clock."""
     try:
-        with open(_BOOT_ID, encoding="ascii") as file:
+        with open(_BOOT_ID, encoding="utf-8") as file:
             return file.read(64).strip() or None
     except (OSError, ValueError):
         return None

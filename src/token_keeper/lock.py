@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from token_keeper.errors import LockTimeout, StorageError
+from token_keeper.forks import guard
 
 _FIRST_PAUSE: Final = 0.040
 """Seconds before a waiter asks to be woken. Where many come at once, that work would keep the holder from its own; and
@@ -132,7 +133,7 @@ class _Process:
     def after_fork_in_parent(self) -> None:
         self.guard.release()
 
-    def forget_in_child(self) -> None:
+    def after_fork_in_child(self) -> None:
         """Drop what a forked child inherited: an open copy would keep the lock alive after its holder's death.
 
         The copies are closed and never unlocked, since unlocking a copy would free the parent's lock.
@@ -144,11 +145,7 @@ class _Process:
 
 
 _process = _Process()
-os.register_at_fork(
-    before=_process.before_fork,
-    after_in_parent=_process.after_fork_in_parent,
-    after_in_child=_process.forget_in_child,
-)
+guard(_process)
 
 
 class DirectoryLock:

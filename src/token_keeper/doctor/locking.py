@@ -60,7 +60,7 @@ def holders_of(directory: Path) -> list[str]:
     status = directory.stat()
     wanted = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
     found = []
-    with contextlib.suppress(OSError), open("/proc/locks", encoding="ascii") as table:
+    with contextlib.suppress(OSError), open("/proc/locks", encoding="utf-8") as table:
         for line in table:
             fields = line.split()
             if len(fields) > 5 and fields[1] == "FLOCK" and fields[5] == wanted:

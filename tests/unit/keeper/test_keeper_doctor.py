@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -19,7 +20,7 @@ from keeper_parts import edit_state, expired, state_path, tree, write_in_place
 from keeper_provider import Provider
 from test_keeper_init_as_root import as_the_app
 
-from token_keeper import TokenStore
+from token_keeper import TokenStore, filesystem
 from token_keeper.doctor import Finding, examine
 from token_keeper.doctor import filesystem as doctor_filesystem
 from token_keeper.doctor.locking import holders_of
@@ -67,6 +68,17 @@ def test_file_systems(sound: Path, monkeypatch: pytest.MonkeyPatch, kind: str | 
 def test_the_kernel_tells_the_file_system() -> None:
     assert filesystem_of(Path("/proc")) == "proc"
     assert not is_shared("ext4")
+
+
+def test_a_mount_point_of_any_name_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A blank is escaped in the table, a letter beyond ASCII and a no-break space are not."""
+    point = tmp_path / "jetons partag\u00e9s\u00a0ici"
+    point.mkdir()
+    name = str(point).replace(" ", "\\040")
+    table = f"1 0 0:1 / / rw - ext4 /dev/a rw\n2 1 0:2 / {name} rw,relatime shared:7 - nfs4 server:/tokens rw\n"
+    monkeypatch.setattr(filesystem, "_mount_table", lambda: io.StringIO(table))
+    assert filesystem_of(point) == "nfs4"
+    assert filesystem_of(tmp_path) == "ext4"
 
 
 def test_a_volume_that_other_hosts_share_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 import signal
@@ -224,9 +225,39 @@ def test_a_fork_does_not_cut_an_import_in_two(path: Path, late: str) -> None:
             "thread.join()\n"
             "sys.exit(code)\n"
         )
-        done = subprocess.run([sys.executable, "-c", script, str(path), late], timeout=30, check=False)
-        assert done.returncode == 0
+        done = subprocess.run(
+            [sys.executable, "-c", script, str(path), late], timeout=30, check=False, capture_output=True, text=True
+        )
+        assert (done.returncode, done.stderr) == (0, "")
         assert provider.exchanges >= 1
+
+
+def test_every_import_that_comes_late_holds_back_a_fork(path: Path) -> None:
+    """Codecs are modules too, and are imported when a text is first decoded."""
+    with running_provider() as provider:
+        document = expired(provider.grant())
+        by_name = document.token_uri.replace("127.0.0.1", "localhost")
+        push(TokenStore(path), dataclasses.replace(document, token_uri=by_name))
+        script = (
+            "import sys, traceback\n"
+            "from token_keeper import TokenStore, forks\n"
+            "class Watch:\n"
+            "    def find_spec(self, name, *_):\n"
+            "        if not forks._importing._is_owned():\n"
+            "            print(name, *traceback.format_stack(limit=12), file=sys.stderr)\n"
+            "sys.meta_path.insert(0, Watch())\n"
+            "store = TokenStore(sys.argv[1])\n"
+            "store.access_token()\n"
+            "store.refresh(force=True)\n"
+            "store.status()\n"
+            "assert store.rotation\n"
+            "store.credentials().refresh(None)\n"
+            "store.clear()\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", script, str(path)], timeout=30, check=False, capture_output=True, text=True
+        )
+        assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_prefork_parent_and_its_children_share_one_store(path: Path) -> None:
