@@ -76,7 +76,7 @@ test: test-tools ## All of the below; starts an engine if none answers, and stop
 # On two cores at once: neither the linters nor Ansible use more than one
 .PHONY: checks
 checks:
-	$(MAKE) --no-print-directory -j2 --output-sync=line molecule lint types
+	$(MAKE) --no-print-directory -j2 --output-sync=line molecule-default lint types
 
 .PHONY: lint
 lint: $(VENV)/.dev.stamp ## ruff, yamllint, ansible-lint (production profile)
@@ -100,8 +100,12 @@ integration: test-tools ## Tests on the engine
 	scripts/with_engine.sh pytest -m 'not long' tests/integration tests/faults
 
 .PHONY: molecule
-molecule: $(VENV)/.dev.stamp ## The Molecule scenarios
-	scripts/with_engine.sh molecule test --all
+molecule: $(VENV)/.dev.stamp ## The Molecule scenarios, one for each playbook of day two
+	scripts/with_engine.sh scripts/molecule.sh
+
+.PHONY: molecule-default
+molecule-default: $(VENV)/.dev.stamp
+	scripts/with_engine.sh molecule test -s default
 
 .PHONY: pytest
 pytest: test-tools
@@ -111,6 +115,7 @@ pytest: test-tools
 soak: test-tools ## Faults at every system call and task, every crash state, long models: over an hour; SOAK_ARGS="-n 8"
 	SOAK=1 pytest --timeout=7200 --durations=10 $(SOAK_ARGS) tests/faults
 	SOAK=1 scripts/with_engine.sh pytest --timeout=7200 --durations=10 -m long tests/integration
+	scripts/with_engine.sh scripts/molecule.sh
 
 .PHONY: bench
 bench: $(VENV)/bench/.bench.stamp ## Measure the store beside other ways of sharing a token
