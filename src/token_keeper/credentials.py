@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import google.auth.exceptions
 import google.oauth2.credentials
 
-from token_keeper.errors import ProviderUnavailable, TokenKeeperError
+from token_keeper.errors import ProviderUnavailable, TokenCorrupt, TokenKeeperError, TokenMissing
 
 if TYPE_CHECKING:
+    from token_keeper.document import TokenDocument
     from token_keeper.store import TokenStore
 
 
@@ -26,7 +27,7 @@ class StoreCredentials(google.oauth2.credentials.Credentials):
     """
 
     def __init__(self, store: TokenStore) -> None:
-        document = store.read()
+        document = _document(store)
         untyped: Any = super()
         untyped.__init__(
             token=document.token,
@@ -85,7 +86,7 @@ class StoreCredentials(google.oauth2.credentials.Credentials):
         return
 
     def _take(self) -> None:
-        document = self._store.read()
+        document = _document(self._store)
         self.token, self.expiry = document.token, _naive(document.expiry)
 
     def _make_copy(self) -> StoreCredentials:
@@ -95,6 +96,15 @@ class StoreCredentials(google.oauth2.credentials.Credentials):
     def __getstate__(self) -> dict[str, Any]:
         """Refuse to be pickled: a token must not travel in a message or a cache."""
         raise TypeError("credentials of a token store are not pickled; make them anew in each process")
+
+
+def _document(store: TokenStore) -> TokenDocument:
+    """Return the document; one that somebody has torn or emptied is mended first, where the volume holds what it takes."""
+    try:
+        return store.read()
+    except (TokenCorrupt, TokenMissing):
+        store.access_token()
+        return store.read()
 
 
 def _naive(moment: datetime | None) -> datetime | None:

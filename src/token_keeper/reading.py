@@ -150,7 +150,7 @@ class Reader:
         if latest is not None and latest.identity == identity:
             document = latest.document
         else:
-            document = TokenDocument.parse(data, str(self._volume.path))
+            document = self._parsed(data)
         span, settled = self._known(document)
         if latest is not None and latest.identity == identity and not settled:
             return latest  # its end was told by the wall clock once, and is not told anew
@@ -160,6 +160,16 @@ class Reader:
             identity, document, document.token, settled, end - timing.window(self._spread()), end - timing.margin(), end
         )
         return self.latest
+
+    def _parsed(self, data: bytes) -> TokenDocument:
+        try:
+            return TokenDocument.parse(data, str(self._volume.path))
+        except TokenCorrupt as problem:
+            remedy = (
+                "whoever needs a token next puts the last sound one back, where the history has it: "
+                f"`token-keeper verify` does so now; else {problem.remedy}"
+            )
+            raise TokenCorrupt(problem.message, reason=problem.reason, remedy=remedy) from None
 
     def forget(self) -> None:
         """Read anew next time: what this process has just written may share its times with what it replaced."""

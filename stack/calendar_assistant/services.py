@@ -33,6 +33,9 @@ class Store(Protocol):
     def snapshot(self) -> Snapshot:
         """Return the document as it is, without an exchange."""
 
+    def access_token(self) -> str:
+        """Return a valid access token, renewing it or mending the document if it must be."""
+
     def status(self) -> StatusReport:
         """Look at the volume without changing anything."""
 

@@ -13,6 +13,7 @@ from calendar_assistant.consumers import Consumer, live_consumers
 from calendar_assistant.failures import Failure
 from calendar_assistant.services import Assistant, Services, Store
 from token_keeper import TokenKeeperError
+from token_keeper.errors import TokenCorrupt
 
 router = APIRouter(prefix="/api/v1/health", tags=["health"])
 
@@ -55,7 +56,10 @@ async def alive() -> Alive:
 
 @router.get("/ready", responses={503: {"model": Readiness}})
 async def ready(assistant: Assistant, response: Response) -> Readiness:
-    """Tell whether Redis is in reach and the token valid, or to be renewed by the next request; exchanges nothing."""
+    """Tell whether Redis is in reach and the token valid, or to be renewed by the next request.
+
+    Nothing is exchanged. A document that somebody has torn is mended from the history, as any request would.
+    """
     checks = list(await asyncio.gather(_redis(assistant), _token(assistant)))
     fine = all(check.ok for check in checks)
     response.status_code = 200 if fine else 503
@@ -107,5 +111,8 @@ async def _token(assistant: Services) -> Check:
 
 
 def _look(store: Store) -> dict[str, Any]:
-    store.snapshot()  # says with a remedy why there is no sound document
+    try:
+        store.snapshot()  # says with a remedy why there is no sound document
+    except TokenCorrupt:
+        store.access_token()  # mends it: a proxy that waits for readiness keeps away the requests that would
     return store.status().as_dict()

@@ -19,7 +19,7 @@ from keeper_provider import Provider
 from sandbox_provider.testing import running_sandbox
 from token_keeper import TokenDocument, TokenStore
 from token_keeper.credentials import StoreCredentials
-from token_keeper.errors import ProviderUnavailable, ReauthRequired, TokenMissing
+from token_keeper.errors import ProviderUnavailable, ReauthRequired, TokenCorrupt, TokenMissing
 
 
 def bearer(credentials: StoreCredentials) -> str:
@@ -36,6 +36,25 @@ def test_they_carry_the_stores_token_and_no_refresh_token(store: TokenStore, pro
     assert credentials.refresh_token is None
     assert document.refresh_token not in str(vars(credentials).values())
     assert credentials.valid
+
+
+def test_a_document_that_was_emptied_is_mended_for_credentials_that_are_made_then(
+    store: TokenStore, provider: Provider, path: Path
+) -> None:
+    document = provider.grant()
+    store.replace(document)
+    path.write_text("\n")
+    credentials = TokenStore(path).credentials()
+    assert bearer(credentials) == document.token
+    assert provider.forms == []
+
+
+def test_where_nothing_can_be_put_back_they_say_what_to_do(path: Path) -> None:
+    path.write_text("\n")
+    with pytest.raises(TokenCorrupt, match="obtain a new one with site.yml"):
+        TokenStore(path).credentials()
+    with pytest.raises(TokenCorrupt, match="`token-keeper verify` does so now; else obtain a new one"):
+        TokenStore(path).read()
 
 
 def test_they_notice_a_new_generation_by_themselves(store: TokenStore, provider: Provider, path: Path) -> None:

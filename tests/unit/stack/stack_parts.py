@@ -90,6 +90,10 @@ class FakeStore:
         if self.error is not None:
             raise self.error
 
+    def access_token(self) -> str:
+        self._answer()
+        return self.document.token or ""
+
     def snapshot(self) -> Snapshot:
         self._answer()
         return Snapshot(self.document, self.generation, fingerprint(self.document.token or ""))

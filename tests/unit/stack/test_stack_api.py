@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 import redis
@@ -67,6 +68,18 @@ def test_unready_names_each_reason(fake_store: FakeStore, away: str) -> None:
     assert answer.status_code == 503
     assert [check["reason"] for check in answer.json()["checks"]] == ["RedisUnreachable", "NoDocument"]
     assert "run site.yml" in answer.text
+
+
+def test_a_torn_document_is_mended_by_whoever_asks_whether_the_api_is_ready(tmp_path: Path, redis_url: str) -> None:
+    """A proxy that waits for readiness keeps away the requests that would mend it."""
+    path = tmp_path / "tokens" / "token.json"
+    path.parent.mkdir(mode=0o700)
+    TokenStore(path).replace(FakeStore().document, expires_in=3600)
+    path.write_text("\n")
+    with client_for(TokenStore(path), redis_url) as client:
+        answer = client.get("/api/v1/health/ready")
+    assert answer.status_code == 200, answer.text
+    assert TokenStore(path).read().refresh_token == REFRESH_TOKEN
 
 
 @pytest.mark.parametrize("failures", [0, 3])
