@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,7 +27,13 @@ from sandbox_provider.testing import Sandbox, running_sandbox
 from token_keeper import TokenDocument, TokenStore, fingerprint
 from token_keeper.keeper import Keeper, SeveralKeepers
 
-SHELL_APP = Path(__file__).resolve().parents[3] / "samples/shell/calendars.sh"
+SAMPLES = Path(__file__).resolve().parents[3] / "samples"
+SHELL_APP = SAMPLES / "shell/calendars.sh"
+IN_OTHER_LANGUAGES = {
+    "shell": ["bash", str(SHELL_APP)],
+    "node": ["node", str(SAMPLES / "node/calendars.mjs")],
+    "go": ["go", "run", str(SAMPLES / "go/calendars.go")],
+}
 
 
 def eventually(holds: Callable[[], bool], seconds: float = 30) -> None:
@@ -108,6 +115,29 @@ def test_two_accounts_in_one_volume_are_kept_and_not_mixed_up(path: Path, monkey
             ] == account  # fmt: skip
             assert set(events_of(document)) == {"Pushed", "Refreshed"}
         assert not {*state_of(one).superseded} & {*state_of(other).superseded}
+
+
+@pytest.mark.parametrize("language", IN_OTHER_LANGUAGES)
+def test_an_app_in_another_language_reads_the_file(path: Path, tmp_path: Path, language: str) -> None:
+    """Those of languages that are there: the shell is always tried."""
+    command = IN_OTHER_LANGUAGES[language]
+    if shutil.which(command[0]) is None:
+        assert language != "shell"
+        pytest.skip(f"{command[0]} is not installed")
+    with running_sandbox() as sandbox:
+        consented(sandbox, path, "one@sandbox.invalid")
+        told = {"TOKEN_FILE": str(path), "CALENDAR_API": sandbox.calendar_endpoint, "NO_PROXY": "127.0.0.1"}
+        environment = os.environ | told | {"GOCACHE": str(tmp_path / "go"), "GO111MODULE": "off"}
+        before = path.read_bytes()
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=240)
+        assert (done.stdout, done.stderr, done.returncode) == ("one@sandbox.invalid\n", "", 0)
+        TokenStore(path).clear()
+        path.write_bytes(before.replace(b"ya29", b"gone"))
+        refused = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=240)
+        assert refused.returncode != 0
+        assert "401" in refused.stderr
+        assert refused.stdout == ""
+        assert "gone" not in refused.stderr
 
 
 def test_what_it_tells_of_each(provider: Provider, path: Path, tmp_path: Path) -> None:
