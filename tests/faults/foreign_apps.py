@@ -23,11 +23,9 @@ from token_keeper import TokenDocument, TokenStore
 ROOT = Path(__file__).resolve().parents[2]
 APP = ROOT / "samples/stock_app/app.py"
 PROCESSES = 9
+_START_TIMEOUT = 60.0
 LIFE = 600
 """Seconds that the provider's access tokens live."""
-
-LATENCY = 0.25
-"""Seconds that an answer of the provider takes, as one of Google's does from afar."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +83,7 @@ def save(name: str, kept: Figures, alone: Figures, **conditions: Any) -> None:
     told.write_text(json.dumps({"processes": PROCESSES, **conditions, "keeper": found}, indent=2) + "\n")
 
 
-def run(folder: Path, *, keeper: bool, lives: float, pause: float, scale: float = 1) -> Figures:
+def run(folder: Path, *, keeper: bool, lives: float, pause: float, latency: float = 0.25, scale: float = 1) -> Figures:
     """Let the app run for so many lives of an access token.
 
     Args:
@@ -93,6 +91,7 @@ def run(folder: Path, *, keeper: bool, lives: float, pause: float, scale: float 
         keeper: whether a keeper is running.
         lives: how many times an access token's life it goes on.
         pause: seconds between two calls of a process.
+        latency: seconds that an answer of the provider takes, as one of Google's does from afar.
         scale: by which three times are shorter: the token's life, google-auth's threshold, the keeper's time ahead.
     """
     folder.mkdir()
@@ -100,13 +99,13 @@ def run(folder: Path, *, keeper: bool, lives: float, pause: float, scale: float 
     volume.mkdir(mode=0o700)
     path = volume / "token.json"
     life = round(LIFE / scale)
-    with running_sandbox(rotation=True, access_token_lifetime=life, latency=LATENCY) as sandbox:
-        document = TokenDocument.parse(json.dumps(sandbox.issue_token()))
-        TokenStore(path).replace(document, rotation="yes", expires_in=life)
-        begun = time.monotonic()
+    with running_sandbox(rotation=True, access_token_lifetime=life, latency=latency) as sandbox:
         with contextlib.ExitStack() as processes:
             if keeper:
                 processes.enter_context(_keeper(path, folder, scale))
+            document = TokenDocument.parse(json.dumps(sandbox.issue_token()))
+            TokenStore(path).replace(document, rotation="yes", expires_in=life)
+            begun = time.monotonic()
             for number in range(PROCESSES):
                 processes.enter_context(_app(path, folder / f"app-{number}.log", sandbox, pause, scale))
                 time.sleep(pause / PROCESSES)
@@ -138,9 +137,17 @@ def _is_alive(path: Path) -> bool:
     return True
 
 
-def _keeper(path: Path, folder: Path, scale: float) -> contextlib.AbstractContextManager[None]:
+@contextlib.contextmanager
+def _keeper(path: Path, folder: Path, scale: float) -> Iterator[None]:
+    """A keeper that is at work: it waits for the token."""
     command = ["-m", "token_keeper", "--path", str(path), "keep", "--listen", "127.0.0.1:0"]
-    return _process(command, folder / "keeper.log", _scaled(scale, "keeper"))
+    log = folder / "keeper.log"
+    with _process(command, log, _scaled(scale, "keeper")):
+        deadline = time.monotonic() + _START_TIMEOUT
+        while " active" not in log.read_text():
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.1)
+        yield
 
 
 def _app(

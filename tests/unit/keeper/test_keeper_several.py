@@ -183,6 +183,24 @@ def test_what_it_tells_of_each(provider: Provider, path: Path, tmp_path: Path) -
     eventually(lambda: sum(": stopped" in line for line in said) == 3, 5)
 
 
+def test_one_is_active_for_each_document(provider: Provider, path: Path) -> None:
+    """Of two keepers that share one of their documents; when the first ends, the second has the role of both."""
+    other = path.with_name("other.json")
+    for document in (path, other):
+        TokenStore(document).replace(provider.grant(), rotation="no")
+
+    def active(address: str) -> list[bool]:
+        told = json.loads(get(f"{address}/healthz")[1])["documents"]
+        return [told[str(document)]["active"] for document in (path, other)]
+
+    with keeping(path) as (first, alone, _):
+        eventually(lambda: json.loads(get(f"{alone}/healthz")[1])["active"])
+        with keeping(path, other) as (_, both, _):
+            eventually(lambda: active(both) == [False, True])
+            first.terminate()
+            eventually(lambda: active(both) == [True, True])
+
+
 def test_a_provider_that_does_not_answer_delays_no_document_of_another_volume(
     provider: Provider, path: Path, tmp_path: Path
 ) -> None:
