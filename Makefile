@@ -112,7 +112,7 @@ pytest: test-tools
 	scripts/with_engine.sh scripts/tests.sh
 
 .PHONY: soak
-soak: test-tools ## Faults at every system call and task, every crash state, long models: over an hour; SOAK_ARGS="-n 8"
+soak: test-tools ## Faults at every system call and task, every crash state, long models, tokens of ten minutes: over an hour and a half; SOAK_ARGS="-n 8"
 	SOAK=1 pytest --timeout=7200 --durations=10 $(SOAK_ARGS) tests/faults
 	SOAK=1 scripts/with_engine.sh pytest --timeout=7200 --durations=10 -m long tests/integration
 	scripts/with_engine.sh scripts/molecule.sh

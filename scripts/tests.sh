@@ -15,7 +15,7 @@ row() { # NAME ARGUMENT...
 }
 
 row own --durations=10 -m 'not shared and not long' tests/integration
-row others --quiet tests/unit tests/faults
+row others --quiet -m 'not long' tests/unit tests/faults
 # shellcheck disable=SC2086,SC2064 # a list of processes, as it is now
 trap "kill $rows 2>/dev/null; exit 130" INT TERM
 

@@ -25,6 +25,7 @@ from token_keeper.history import Entry, History
 from token_keeper.provider import rotation_of
 from token_keeper.reading import Timing
 from token_keeper.rotation_record import GONE_LIVE
+from token_keeper.salvage import salvaged
 from token_keeper.state import MAX_BYTES as STATE_MAX_BYTES
 from token_keeper.state import REVOKED, Identity, State
 from token_keeper.volume import SETTLE, Volume
@@ -56,6 +57,7 @@ class Ledger:
         document: the sound document on disk, or ``None``.
         problem: why there is none although a file is there.
         state: the state that goes with it; every change has to be saved with :meth:`save`.
+        torn: what is in the file then.
         well_kept: whether the document's file has the owner and the mode it should have.
         unsaved: a reply that the disk did not take.
     """
@@ -67,6 +69,7 @@ class Ledger:
     state: State
     document: TokenDocument | None = None
     problem: TokenCorrupt | None = None
+    torn: bytes = dataclasses.field(default=b"", repr=False)
     well_kept: bool = True
     unsaved: UnsavedReply | None = None
 
@@ -316,10 +319,11 @@ class Ledger:
         self.events.record(self.directory, reason, generation=self.state.generation)
 
     def _read(self) -> None:
-        self.document, self.problem = None, None
+        self.document, self.problem, self.torn = None, None, b""
         try:
             found = self.volume.read(self.volume.name)
             if found is not None:
+                self.torn = found[0]
                 with contextlib.suppress(OSError):
                     self.well_kept = _well_kept(found[1], os.fstat(self.directory))
                 self.document = TokenDocument.parse(found[0], str(self.volume.path))
@@ -443,7 +447,7 @@ class Ledger:
         found = (e.document for e in self.history.entries() if current and e.document.fingerprint == current.document)
         return next((document.scopes for document in found), ())
 
-    def _adopt(self, document: TokenDocument, theirs: Identity, ours: Identity) -> None:
+    def _adopt(self, document: TokenDocument, theirs: Identity, ours: Identity, *, event: str = "Adopted") -> None:
         same_token = theirs.refresh_token == ours.refresh_token
         document = self._with_our_client(document)
         if same_token and not document.scopes:
@@ -458,7 +462,7 @@ class Ledger:
         new_grant = not same_token and rotation != "yes"
         if new_grant and rotation == "unknown":
             self._doubt(self.state.grant)
-        self.accept(document, event="Adopted", new_grant=new_grant, journal_ends=not same_token or renewed)
+        self.accept(document, event=event, new_grant=new_grant, journal_ends=not same_token or renewed)
 
     def _with_our_client(self, document: TokenDocument) -> TokenDocument:
         """Return a foreign writer's document with the client's new secret in place of the one that was replaced."""
@@ -540,11 +544,28 @@ class Ledger:
         if self.problem is None or self.problem.reason == "NotAFile" or self.state.tombstone is not None:
             return
         if self.state.identity is not None:
-            self._put_back("Mended", self.problem.reason)
+            if not self._salvage(self.state.identity):
+                self._put_back("Mended", self.problem.reason)
             return
         for entry in self.history.entries()[:1]:
             self.state.grant = entry.grant
             self.accept(entry.document, event="Mended")
+
+    def _salvage(self, ours: Identity) -> bool:
+        """Take a new refresh token out of half a document: its writer may have spent the one that the history has."""
+        if self.problem is None or self.problem.reason != "NotJSON":
+            return False
+        entry = self._history_copy(ours)
+        if entry is None or rotation_of(self.state, entry.document) == "no":
+            return False
+        document = salvaged(self.torn, entry.document)
+        if document is None:
+            return False
+        theirs = Identity.of(document)
+        if theirs.refresh_token == ours.refresh_token or theirs.refresh_token in self.state.superseded:
+            return False
+        self._adopt(document, theirs, ours, event="Salvaged")
+        return True
 
     def _refuse(self, reason: str, theirs: Identity) -> None:
         if self.state.tombstone is not None:

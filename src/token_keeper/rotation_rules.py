@@ -16,6 +16,8 @@ Semantics = Literal["token", "grant"]
 """What a revocation at the provider ends: the grant of that token, or all that the account has allowed the client."""
 
 _EVENTS_ASKED: Final = 500
+_FOREIGN: Final = ("Adopted", "Salvaged")
+"""Events of a document that a program without the lock has written."""
 
 
 def judge_stage(ledger: Ledger, document: TokenDocument) -> None:
@@ -134,8 +136,8 @@ def _brought_since(ledger: Ledger, record: RotationRecord) -> dict[str, Any] | N
         for event in ledger.events.newest(_EVENTS_ASKED)
         if isinstance(event.get("generation"), int) and event["generation"] >= (record.generation or 0)
     ]
-    ours = {event.get("refresh_token") for event in since if event.get("event") != "Adopted"}
+    ours = {event.get("refresh_token") for event in since if event.get("event") not in _FOREIGN}
     for event in since:
-        if event.get("event") == "Adopted" and event.get("refresh_token") not in ours:
+        if event.get("event") in _FOREIGN and event.get("refresh_token") not in ours:
             return {"time": event.get("time"), "service": event.get("service")}
     return None

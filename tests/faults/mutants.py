@@ -324,5 +324,10 @@ def live_grant_revoked_with_the_earlier_one() -> None:
 
 
 @mutant
+def half_a_document_put_back() -> None:
+    ledger.salvaged = lambda *_: None
+
+
+@mutant
 def revoked_document_given_away() -> None:
     reading.Reader.taken_away = lambda self, document: None  # type: ignore[method-assign]

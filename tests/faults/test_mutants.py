@@ -52,6 +52,7 @@ CAUGHT_BY = {
     "live_grant_revoked_with_the_earlier_one": (
         "rotation.py::test_what_may_be_of_the_earlier_grant_is_not_revoked_with_it"
     ),
+    "half_a_document_put_back": "faults/stock_writes.py::test_half_a_document_gives_its_refresh_token[yes]",
     "revoked_document_given_away": "revocation.py::test_nobody_is_given_it_while_the_lock_is_busy",
     "lost_state_begins_at_zero": "reconcile.py::test_the_generation_never_falls_when_the_state_is_lost",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from urllib.parse import parse_qs, urljoin, urlsplit
 import pytest
 import yaml
 from at_a_terminal import Terminal
+from deployment import eventually
 from leaks import Sampler, found_in
 from module_tasks import BIN, ROOT, TokenVolume, docker, play, run_playbook, token_volume
 
@@ -196,3 +198,32 @@ def test_several_tokens_in_one_volume_and_in_two(fresh: TokenVolume, provider: S
         assert (fresh.contents(), other.contents()) == before
         documents = [json.loads(fresh.inside(f"cat {name}")) for name in ("token.json", "reports.json")]
         assert found_in(first.output + second.output, secrets_of(*documents, other.document())) == []
+        kept, said = kept_by_one_keeper(fresh, "token.json", "reports.json")
+        for before_it, now in zip(documents, kept, strict=True):
+            assert now["token"] != before_it["token"]
+            assert now["account"] == before_it["account"]
+            assert provider.accepts(now["token"])
+        assert found_in(said, secrets_of(*documents, *kept)) == []
+
+
+def kept_by_one_keeper(volume: TokenVolume, *names: str) -> tuple[list[dict[str, Any]], str]:
+    """Let one container keep documents that near their end; return what they are then, and what it has said."""
+    mount = f"type=volume,source={volume.name},target=/app/tokens,volume-nocopy"
+    paths = [f"/app/tokens/{name}" for name in names]
+    for path in paths:
+        push = ("--path", path, "push", "--force", "--expires-in", "100")
+        docker(*volume.helper, *push, stdin=volume.inside(f"cat {path}"))
+    confined = ("--user=999:999", "--read-only", "--cap-drop=ALL", "--network=host", "--mount", mount)
+    keeper = f"{volume.name}-keeper"
+    docker("run", "--detach", "--name", keeper, *confined, volume.image, "keep", "--listen", "127.0.0.1:0", *paths)
+    try:
+        logs = ["docker", "logs", keeper]
+
+        def said() -> str:
+            return subprocess.run(logs, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True).stdout
+
+        eventually(lambda: all(f"{path}: renewed" in said() for path in paths), within=60, what="both are renewed")
+        docker("stop", keeper)
+        return [json.loads(volume.inside(f"cat {path}")) for path in paths], said()
+    finally:
+        docker("rm", "--force", keeper)

@@ -231,13 +231,17 @@ def doctor(store: TokenStore, hold: float | None, as_json: bool) -> None:
 
 @main.command()
 @click.option("--listen", default="0.0.0.0:9401", show_default=True, help="Where /healthz, /readyz and /metrics are.")
+@click.argument("paths", metavar="[PATH]...", nargs=-1, type=click.Path(path_type=Path, readable=False))
 @click.pass_obj
-def keep(store: TokenStore, listen: str) -> None:
-    """Keep the token fresh until SIGTERM: renew it ahead of every consumer, and tell how it is."""
+def keep(store: TokenStore, listen: str, paths: tuple[Path, ...]) -> None:
+    """Keep the token fresh until SIGTERM: renew it ahead of every consumer, and tell how it is.
+
+    Several documents may be named, of one volume or of several; they take the place of --path.
+    """
     from token_keeper.cli.keep import keep_running  # noqa: PLC0415 - the other verbs start faster without it
 
     try:
-        keep_running(store, listen)
+        keep_running(paths or (store.path,), store.service, listen)
     except TokenKeeperError as error:
         fail(error, as_json=False)
 

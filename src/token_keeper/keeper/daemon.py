@@ -47,10 +47,12 @@ class Keeper:
     Args:
         store: the store; one with a short ``lock_timeout`` (:data:`LOCK_TIMEOUT`) can be stopped while it waits.
         look_every: seconds between two looks at the volume.
+        named: whether each line of the log begins with the document's path, for a process that keeps several.
     """
 
-    def __init__(self, store: TokenStore, *, look_every: float = _LOOK_EVERY) -> None:
+    def __init__(self, store: TokenStore, *, look_every: float = _LOOK_EVERY, named: bool = False) -> None:
         self._store = store
+        self._log_prefix = f"{store.path}: " if named else ""
         self._look_every = look_every
         self._role = ActiveRole(Volume(store.path))
         self._spread = int.from_bytes(os.urandom(4), "big") / 2**32
@@ -66,6 +68,11 @@ class Keeper:
         self.last_success: float | None = None
         self._seen: int | None = None
 
+    @property
+    def path(self) -> str:
+        """The document's path, by which it is named where several are kept."""
+        return str(self._store.path)
+
     def run(self) -> None:
         """Work until :meth:`stop` is called. At once when idle; an exchange that is under way is seen to its end."""
         LOG.info("keeping %s", self._store.path)
@@ -76,7 +83,7 @@ class Keeper:
         finally:
             self._role.release()
             self.is_active = False
-        LOG.info("stopped")
+        self._tell(logging.INFO, "stopped")
 
     def stop(self) -> None:
         """Have :meth:`run` return; may be called from a signal handler."""
@@ -137,7 +144,7 @@ class Keeper:
             self._say(error)
             active, told = False, False
         if active != self.is_active:
-            LOG.info("active" if active else "standing by: another keeper is active")
+            self._tell(logging.INFO, "active" if active else "standing by: another keeper is active")
             self.is_active = active
         return told
 
@@ -220,7 +227,8 @@ class Keeper:
             outcome = self._store.refresh(min_valid=wanted)
         if not outcome.exchanged:
             return
-        LOG.info("renewed: generation %d, valid for %s s", outcome.generation, outcome.after["expires_in"])
+        left = outcome.after["expires_in"]
+        self._tell(logging.INFO, "renewed: generation %d, valid for %s s", outcome.generation, left)
         now = self._snapshot()
         self._wait_no_longer_for_another(now)
         if self._left(now) < ahead(self._store.state() or State(), self._spread):
@@ -243,7 +251,10 @@ class Keeper:
             return
         self._said[kind] = (begun, now)
         level = logging.WARNING if isinstance(error, (ProviderUnavailable, TokenMissing)) else logging.ERROR
-        LOG.log(level, "%s: %s", kind, error)
+        self._tell(level, "%s: %s", kind, error)
+
+    def _tell(self, level: int, text: str, *parts: object) -> None:
+        LOG.log(level, f"%s{text}", self._log_prefix, *parts)
 
 
 def _is_dead(state: State, snapshot: Snapshot | None) -> bool:

@@ -6,6 +6,7 @@ import http.server
 import json
 import socket
 import threading
+import urllib.parse
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -19,6 +20,9 @@ _TIMEOUT: Final = 10.0
 Answer = Callable[[], tuple[bool, dict[str, Any]]]
 """Tells whether something is well, and why (a JSON object without secrets)."""
 
+Answers = Mapping[str, Answer]
+"""By the path of their pages."""
+
 
 class Server:
     """Serves until it is closed; a context manager.
@@ -30,16 +34,26 @@ class Server:
         ready: whether consumers can work.
         report: which process this is and the generation it has seen, as every consumer with such a page tells it.
         registry: the metrics.
+        documents: the same answers of each document by itself, by its path: ``/readyz?path=/app/tokens/token.json``.
 
     Raises:
         TokenKeeperError: the address can't be had.
     """
 
     def __init__(
-        self, host: str, port: int, *, healthy: Answer, ready: Answer, report: Answer, registry: CollectorRegistry
+        self,
+        host: str,
+        port: int,
+        *,
+        healthy: Answer,
+        ready: Answer,
+        report: Answer,
+        registry: CollectorRegistry,
+        documents: Mapping[str, Answers] | None = None,
     ) -> None:
         answers = {"/healthz": healthy, "/readyz": ready, "/consumers": report}
-        handler = type("Handler", (_Handler,), {"answers": answers, "registry": registry})
+        known = {"answers": answers, "documents": documents or {}, "registry": registry}
+        handler = type("Handler", (_Handler,), known)
         server = type("Ipv6Server", (_ThreadingServer,), {"address_family": socket.AF_INET6})
         try:
             self._server = (server if ":" in host else _ThreadingServer)((host, port), handler)
@@ -70,19 +84,25 @@ class _ThreadingServer(http.server.ThreadingHTTPServer):
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
-    answers: Mapping[str, Answer]
+    answers: Answers
+    documents: Mapping[str, Answers]
     registry: CollectorRegistry
     timeout = _TIMEOUT  # who connects and says nothing does not keep a thread for ever
     server_version = "token-keeper"
     sys_version = ""
 
     def do_GET(self) -> None:
-        path = self.path.partition("?")[0]
+        path, _, query = self.path.partition("?")
+        document = urllib.parse.parse_qs(query).get("path", [None])[0]
+        answers = self.answers if document is None else self.documents.get(document, {})
         if path == "/metrics":
             encode, content_type = choose_encoder(self.headers.get("Accept", ""))
             self._answer(200, encode(self.registry), content_type)
+        elif path in answers:
+            self._judge(answers[path])
         elif path in self.answers:
-            self._judge(self.answers[path])
+            kept = ", ".join(self.documents)
+            self._answer(404, f"kept here: {kept}\n".encode(), "text/plain; charset=utf-8")
         else:
             self._answer(404, b"/healthz, /readyz, /consumers, /metrics\n", "text/plain; charset=utf-8")
 

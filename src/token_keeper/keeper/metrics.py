@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -47,7 +47,29 @@ class VolumeCollector(Collector):
         yield from _of(status)
 
 
-def registry_of(collector: VolumeCollector) -> CollectorRegistry:
+class SeveralCollector(Collector):
+    """The metrics of several documents, each labelled with its ``document``.
+
+    Args:
+        collectors: by the documents' paths.
+    """
+
+    def __init__(self, collectors: Mapping[str, VolumeCollector]) -> None:
+        self._collectors = collectors
+
+    def collect(self) -> Iterable[Metric]:
+        """Yield each metric once, with the samples of all documents."""
+        found: dict[str, Metric] = {}
+        for document, collector in self._collectors.items():
+            for metric in collector.collect():
+                whole = found.setdefault(metric.name, Metric(metric.name, metric.documentation, metric.type))
+                whole.samples += [
+                    sample._replace(labels={"document": document, **sample.labels}) for sample in metric.samples
+                ]
+        yield from found.values()
+
+
+def registry_of(collector: Collector) -> CollectorRegistry:
     """Return a registry with nothing else in it."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(collector)

@@ -640,7 +640,8 @@ def get(address: str) -> tuple[int, str]:
 def test_it_keeps_tells_and_ends(provider: Provider, path: Path) -> None:
     TokenStore(path).replace(provider.grant(expires_in=100), rotation="no")
     with keeping(path) as (process, address):
-        eventually(lambda: json.loads(get(f"{address}/readyz")[1])["generation"] == 2)
+        # told when the look is over that has renewed it
+        eventually(lambda: json.loads(get(f"{address}/consumers")[1])["consumers"][0]["generation"] == 2)
         assert get(f"{address}/healthz")[0] == 200
         status, metrics = get(f"{address}/metrics")
         assert status == 200

@@ -81,6 +81,43 @@ def test_the_keeper_has_the_volume_the_provider_and_nothing_else() -> None:
     assert {"mem_limit", "cpus", "healthcheck", "stop_grace_period"} <= keeper.keys()
 
 
+def keeper_of(**variables: Any) -> tuple[list[str], str]:
+    """Return the keeper's command, and the document that its environment and the application's name."""
+    services = rendered(**variables)["services"]
+    told = {services[name]["environment"]["TOKEN_KEEPER_PATH"] for name in ("api", "celery", "keeper")}
+    [path] = told
+    return services["keeper"]["command"], path
+
+
+def test_the_keeper_keeps_each_token_of_the_application_s_volume() -> None:
+    tokens = [
+        {"name": "elsewhere", "volume": "archive", "file": "archive.json"},
+        {"name": "reports", "file": "reports.json"},
+        {"name": "calendar", "app": True},
+        {"name": "mail", "volume": "token-keeper_token_data", "file": "mail.json"},
+    ]
+    names = ["token.json", "reports.json", "mail.json"]
+    paths = [f"/app/tokens/{name}" for name in names]
+    assert keeper_of(oauth_tokens=tokens) == (["keep", *paths], paths[0]), "the application's first"
+    assert keeper_of(oauth_tokens=[tokens[1], tokens[0]]) == (["keep"], paths[1])
+    assert keeper_of(oauth_tokens=tokens, app_stack_token_volume="archive", app_stack_token_file="archive.json") == (
+        ["keep"],
+        "/app/tokens/archive.json",
+    )
+    assert keeper_of(oauth_tokens=tokens, token_volume_name="own", token_volume_file="own.json") == (
+        ["keep", "/app/tokens/own.json", paths[1]],
+        "/app/tokens/own.json",
+    )
+
+
+def test_documents_of_the_keeper_may_be_named() -> None:
+    assert keeper_of(app_stack_keeper_files=["reports.json"]) == (
+        ["keep", "/app/tokens/token.json", "/app/tokens/reports.json"],
+        "/app/tokens/token.json",
+    )
+    assert keeper_of(app_stack_keeper_files=[]) == keeper_of() == (["keep"], "/app/tokens/token.json")
+
+
 def test_without_a_keeper_nothing_else_is_another() -> None:
     with_one, without = rendered(), rendered(app_stack_keeper=False)
     assert with_one["services"].pop("keeper")
