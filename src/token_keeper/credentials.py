@@ -99,7 +99,7 @@ class StoreCredentials(google.oauth2.credentials.Credentials):
 
 
 def _document(store: TokenStore) -> TokenDocument:
-    """Return the document; one that somebody has torn or emptied is mended first, where the volume holds what it takes."""
+    """Return the document; one that somebody has torn is mended first, where the volume holds what it takes."""
     try:
         return store.read()
     except (TokenCorrupt, TokenMissing):

@@ -147,10 +147,7 @@ class Reader:
             raise missing(self._volume, self.state())
         data, status = found
         identity = FileIdentity.of(status)
-        if latest is not None and latest.identity == identity:
-            document = latest.document
-        else:
-            document = self._parsed(data)
+        document = latest.document if latest is not None and latest.identity == identity else self._parsed(data)
         span, settled = self._known(document)
         if latest is not None and latest.identity == identity and not settled:
             return latest  # its end was told by the wall clock once, and is not told anew

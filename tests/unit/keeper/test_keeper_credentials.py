@@ -51,7 +51,7 @@ def test_a_document_that_was_emptied_is_mended_for_credentials_that_are_made_the
 
 def test_where_nothing_can_be_put_back_they_say_what_to_do(path: Path) -> None:
     path.write_text("\n")
-    with pytest.raises(TokenCorrupt, match="obtain a new one with site.yml"):
+    with pytest.raises(TokenCorrupt, match=r"obtain a new one with site\.yml"):
         TokenStore(path).credentials()
     with pytest.raises(TokenCorrupt, match="`token-keeper verify` does so now; else obtain a new one"):
         TokenStore(path).read()
