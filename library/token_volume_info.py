@@ -186,8 +186,8 @@ status:
         last_transition_time: "2026-11-23T11:00:00Z"
     deadlines:
       - {"reason": TestingEnds, "at": "2026-11-30T11:00:00Z", "days_left": 7, "remedy": publish the consent screen}
-    last_event: {"time": "2026-11-23T11:00:00Z", "event": Refreshed, "service": keeper, "container": 5f3b5ce3c1a0, "pid": 1}
-    last_refresh: {"time": "2026-11-23T11:00:00Z", "event": Refreshed, "service": keeper, "container": 5f3b5ce3c1a0, "pid": 1}
+    last_event: {"time": "2026-11-23T11:00:00Z", "event": Refreshed, "service": keeper, "container": 5f3b, "pid": 1}
+    last_refresh: {"time": "2026-11-23T11:00:00Z", "event": Refreshed, "service": keeper, "container": 5f3b, "pid": 1}
     healthy: true
 consumers:
   description: The running containers that mount the volume; helpers are left out.

@@ -225,7 +225,7 @@ def _findings(report: Mapping[str, Any]) -> str:
         for token in host["tokens"]:
             place = f"{host['host']}, {token['volume']}/{token['file']}"
             lines += [(place, finding["health"], finding) for finding in token["findings"]]
-    return "\n".join(_clean(f"{level.upper():<8}  {place}: {one['what']}{_do(one)}") for place, level, one in lines)
+    return "\n".join(_clean(f"{level.upper():<11}  {place}: {one['what']}{_do(one)}") for place, level, one in lines)
 
 
 def _do(finding: Mapping[str, str]) -> str:
