@@ -146,7 +146,6 @@ def _ranked(host_health: str) -> str:
 
 
 def _token_row(host: Mapping[str, Any], token: Mapping[str, Any], at: str) -> tuple[str, ...]:
-    deadline = token["grant_deadline"]
     return (
         host["host"],
         token["volume"],
@@ -155,11 +154,7 @@ def _token_row(host: Mapping[str, Any], token: Mapping[str, Any], at: str) -> tu
         _shown(token["account"]),
         _condition(token),
         _access(token, at),
-        f"{deadline['at'][:10]} ({deadline['reason']})"
-        if deadline
-        else "-"
-        if token["status"] is None
-        else "no end known",
+        _until(token),
         _shown(token["generation"]),
         _last(token["last_refresh"], at),
     )
@@ -184,6 +179,13 @@ def _condition(token: Mapping[str, Any]) -> str:
     words = {"True": "{}", "False": "not {}", "Unknown": "{} unknown"}
     word = words.get(condition["status"], "{}").format(condition["type"])
     return f"{word} ({condition['reason']})"
+
+
+def _until(token: Mapping[str, Any]) -> str:
+    deadline = token["grant_deadline"]
+    if deadline:
+        return f"{deadline['at'][:10]} ({deadline['reason']})"
+    return "no end known" if token["grant"] else "-"
 
 
 def _access(token: Mapping[str, Any], at: str) -> str:
