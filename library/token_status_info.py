@@ -118,8 +118,8 @@ EXAMPLES = r"""
 RETURN = r"""
 tokens:
   description:
-    - Of each token its RV(tokens[].name), RV(tokens[].volume), RV(tokens[].file) and RV(tokens[].app) as they were given,
-      and what M(token_volume_info) returns as C(volume_exists), C(status), C(consumers) and C(silent).
+    - Of each token its C(name), C(volume), C(file) and C(app) as they were given, and what M(token_volume_info) returns
+      as C(volume_exists), C(status), C(consumers) and C(silent).
     - C(missing) says of which expected services too few containers run.
     - C(error) is C(null), or what kept it from being looked at (C(type), C(reason), C(message), C(remedy)).
   returned: success

@@ -23,7 +23,7 @@ _TOKENS: Final = (
     *("Host", "Volume", "Document", "Health", "Account"),
     *("Condition", "Access token", "Grant until", "Gen", "Last refresh"),
 )
-_CONSUMERS: Final = ("Consumer", "Host", "Document", "Generation", "Processes", "Level")
+_CONSUMERS: Final = ("Consumer", "Host", "Of", "Generation", "Processes", "Level")
 _DETAILS: Final = (
     ("Document", "fingerprint"),
     ("Access token", "access_token_fingerprint"),
@@ -164,7 +164,7 @@ def _consumer_row(host: Mapping[str, Any], token: Mapping[str, Any], consumer: M
     return (
         consumer["container"],
         host["host"],
-        token["file"],
+        f"{token['volume']}/{token['file']}",
         _shown(consumer["generation"]),
         _shown(len(consumer["processes"])),
         consumer["level"],

@@ -145,7 +145,7 @@ def test_the_table_says_what_a_person_asks_for() -> None:
         "Last refresh": "11:00 UTC by keeper (app-api-1)",
     }.items():
         assert row[head.index(column) :].startswith(cell), column
-    assert "app-api-1  east  token.json  8           1          process" in text
+    assert "app-api-1  east  tokens/token.json  8           1          process" in text
     assert "Health   1 host: 1 ok" in text
 
 

@@ -1,4 +1,4 @@
-"""``status.yml`` and ``show_token.yml`` where volumes are folders: what they print and end with, and what never leaks."""
+"""``status.yml`` and ``show_token.yml`` where volumes are folders: what they print, end with, and never leak."""
 
 from __future__ import annotations
 
