@@ -121,6 +121,7 @@ options:
     type: str
 seealso:
   - module: token_volume
+  - module: token_status_info
   - module: oauth_token
 """
 
@@ -183,6 +184,10 @@ status:
         reason: Refreshed
         message: the access token was renewed
         last_transition_time: "2026-11-23T11:00:00Z"
+    deadlines:
+      - {"reason": TestingEnds, "at": "2026-11-30T11:00:00Z", "days_left": 7, "remedy": publish the consent screen}
+    last_event: {"time": "2026-11-23T11:00:00Z", "event": Refreshed, "service": keeper, "container": 5f3b, "pid": 1}
+    last_refresh: {"time": "2026-11-23T11:00:00Z", "event": Refreshed, "service": keeper, "container": 5f3b, "pid": 1}
     healthy: true
 consumers:
   description: The running containers that mount the volume; helpers are left out.
@@ -198,6 +203,7 @@ consumers:
       converged: true
       processes: [{"pid": 12, "generation": 8}, {"pid": 13, "generation": 8}]
       reason: ""
+      hostname: 5f3b5ce3c1a0
 lagging:
   description: Names of the containers that have not converged, C([]) if all have.
   returned: if O(consumers=true)

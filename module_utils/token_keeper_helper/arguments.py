@@ -78,6 +78,37 @@ TOKEN_VOLUME_INFO: Final[ArgumentSpec] = {
     "engine": {"type": "bool", "default": False},
 }
 
+TOKEN_STATUS_INFO: Final[ArgumentSpec] = {
+    "tokens": {
+        "type": "list",
+        "elements": "dict",
+        "required": True,
+        "options": {
+            "name": {"type": "str", "required": True},
+            "volume": {"type": "str", "required": True},
+            "file": {"type": "str", "default": "token.json"},
+            "app": {"type": "bool", "default": False},
+        },
+    },
+    "image": {"type": "str", "required": True},
+    "uid": {"type": "int", "default": 999},
+    "gid": {"type": "int", "default": 999},
+    "path": {"type": "str", "default": "/app/tokens"},
+    "expected": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "service": {"type": "str", "required": True},
+            "containers": {"type": "int", "default": 1},
+            "processes": {"type": "int", "default": 0},
+        },
+    },
+    "heartbeat_urls": {"type": "list", "elements": "str", "default": []},
+    "docker_cli": {"type": "str", "default": "docker"},
+    "docker_host": {"type": "str"},
+}
+
 OAUTH_TOKEN: Final[ArgumentSpec] = {
     **_VOLUME,
     **_HELPER,

@@ -73,6 +73,8 @@ class Consumer:
     reason: str = ""
     final: bool = False
     """Waiting can't change it."""
+    hostname: str = ""
+    """What its processes call their machine, in heartbeats and events."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the consumer as a part of a result."""
@@ -85,6 +87,7 @@ class Consumer:
             "converged": self.converged,
             "processes": [{"pid": beat.pid, "generation": beat.generation} for beat in self.processes],
             "reason": self.reason,
+            "hostname": self.hostname,
         }
 
 
@@ -208,7 +211,16 @@ class _Observer:
     def _judge(
         self, container: Mapping[str, Any], mount: Mount, beats: tuple[Beat, ...], said: Heartbeats, reporting: set[str]
     ) -> Consumer:
-        bare = Consumer(_name(container), _service(container), mount.destination, "mount", None, False, beats)
+        bare = Consumer(
+            _name(container),
+            _service(container),
+            mount.destination,
+            "mount",
+            None,
+            False,
+            beats,
+            hostname=_hostname(container),
+        )
         if mount.obstacle:
             return dataclasses.replace(bare, reason=mount.obstacle, final=True)
         if beats:

@@ -42,6 +42,8 @@ _STATUS: Final = (
     "conditions",
     "healthy",
 )
+_DEADLINE: Final = ("reason", "at", "days_left", "remedy")
+_EVENT: Final = ("time", "event", "service", "container", "pid")
 _STAGED: Final = ("state", "reason", "message", "since", "by", "grant", "against", "checked_at", "refusal")
 _ROTATION: Final = (
     "id",
@@ -82,7 +84,15 @@ def status_part(status: Mapping[str, Any]) -> dict[str, Any]:
         "staged": staged_part(status.get("staged")),
         "rotation_record": rotation_part(status.get("rotation_record")),
         "lineage": lineage_part(status.get("lineage")),
+        "deadlines": [_only(_DEADLINE, deadline) for deadline in status.get("deadlines") or []],
+        "last_event": event_part(status.get("last_event")),
+        "last_refresh": event_part(status.get("last_refresh")),
     }
+
+
+def event_part(event: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return what may be told of an event."""
+    return None if event is None else _only(_EVENT, event)
 
 
 def staged_part(staged: Mapping[str, Any] | None) -> dict[str, Any] | None:
@@ -145,6 +155,10 @@ def diff(
         "before": _side(before, owner_before, policy_before),
         "after": _side(after, owner_after, policy_after),
     }
+
+
+def _only(names: Iterable[str], facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: facts[name] for name in names if name in facts}
 
 
 def _side(

@@ -71,7 +71,23 @@ class Events:
 
     def last(self) -> dict[str, Any] | None:
         """Return the newest event, ``None`` where there is none; no other line is parsed."""
-        return next((event for line in reversed(self._lines()) if (event := _parsed(line)) is not None), None)
+        return self.lasts(frozenset())[0]
+
+    def lasts(self, named: frozenset[str]) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+        """Return the newest event, and the newest of those names; no line is parsed that is older than both.
+
+        Args:
+            named: what the second one is called; of no name, it is not looked for.
+        """
+        newest: dict[str, Any] | None = None
+        for line in reversed(self._lines()):
+            event = _parsed(line)
+            if event is None:
+                continue
+            newest, name = newest or event, event.get("event")
+            if not named or (isinstance(name, str) and name in named):
+                return newest, event
+        return newest, None
 
     def _lines(self) -> list[bytes]:
         found = self._volume.read(self._volume.events_name, limit=2 * _MAX_BYTES)

@@ -26,6 +26,8 @@ from token_keeper.volume import Volume
 
 _EVENT: Final = ("time", "event", "service", "container", "pid")
 _LONGEST_TEXT: Final = 100
+_RENEWALS: Final = frozenset({"Refreshed", "RolledForward", "ClientChanged", "ClientRolledBack"})
+"""Events of an exchange that has brought a new access token, told by whoever has put it into the volume."""
 
 
 class Status(NamedTuple):
@@ -42,6 +44,7 @@ class Status(NamedTuple):
         deadlines: when the grant will die by itself, the first date first (:mod:`token_keeper.deadlines`).
         last_event: what the event log says last: ``time``, ``event``, ``service``, ``container`` and ``pid``; ``None``
             where it says nothing.
+        last_refresh: the same of the last exchange that brought a new access token.
         healthy: whether consumers can work: a sound document whose token is valid, or renewed by the next who asks.
         staged: a document that waits for its promotion (:class:`token_keeper.staging.Staged`); ``state`` is then
             ``sound``, else ``corrupt``.
@@ -69,6 +72,7 @@ class Status(NamedTuple):
     staged: dict[str, Any] | None = None
     rotation_record: dict[str, Any] | None = None
     lineage: dict[str, Any] | None = None
+    last_refresh: dict[str, Any] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the status as the command line's JSON."""
@@ -126,6 +130,7 @@ def look(volume: Volume, *, patient: bool = False) -> Status:
     if refreshing.get("status") == "True":
         refreshing["message"] += f", under way since {refreshing['last_transition_time']}"
     staged, record = _rotation(volume, state)
+    last_event, last_refresh = _last_events(volume)
     return Status(
         path=str(volume.path),
         volume=directory,
@@ -142,11 +147,12 @@ def look(volume: Volume, *, patient: bool = False) -> Status:
         grant_expiry=timestamp(state.grant_expiry) if state.grant_expiry else None,
         conditions=list(conditions.values()),
         deadlines=[deadline.as_dict() for deadline in deadlines_of(state, sound)] if sound is not None else [],
-        last_event=_last_event(volume),
+        last_event=last_event,
         healthy=sound is not None and not dead and not taken_away and (usable or state.failures == 0),
         staged=staged,
         rotation_record=record,
         lineage=_lineage(volume, state),
+        last_refresh=last_refresh,
     )
 
 
@@ -250,13 +256,17 @@ def _state(volume: Volume, *, patient: bool) -> State | None:
         return None
 
 
-def _last_event(volume: Volume) -> dict[str, Any] | None:
-    """Return who was the last to note something, as one-line texts: anybody may have written into the log."""
+def _last_events(volume: Volume) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """Return who was the last to note something, and to renew the token: anybody may have written into the log."""
     with contextlib.suppress(TokenCorrupt, StorageError):
-        event = Events(volume, "").last()
-        if event is not None:
-            return {name: _told(event.get(name)) for name in _EVENT}
-    return None
+        newest, renewal = Events(volume, "").lasts(_RENEWALS)
+        return _event(newest), _event(renewal)
+    return None, None
+
+
+def _event(event: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return an event as one-line texts."""
+    return None if event is None else {name: _told(event.get(name)) for name in _EVENT}
 
 
 def _told(value: object) -> str | int | None:

@@ -125,7 +125,7 @@ def search(deployed: Canary, sampler: Sampler, runs: list[Run], secrets: dict[st
     assert files_with(secrets, places, except_below=allowed) == []
 
 
-def test_no_secret_leaves_volume_vault_and_sandbox(canary: tuple[Canary, str, list[str]]) -> None:
+def test_no_secret_leaves_volume_vault_and_sandbox(canary: tuple[Canary, str, list[str]], tmp_path: Path) -> None:
     deployed, client_secret, vault = canary
     with Sampler() as sampler:
         first = deployed.talkative("site.yml", *vault, "-e", "refresh_health_mode=observe").succeeded()
@@ -134,6 +134,13 @@ def test_no_secret_leaves_volume_vault_and_sandbox(canary: tuple[Canary, str, li
         refreshed = deployed.document()
         rotated = deployed.talkative("rotate_token.yml", *vault).succeeded()
         current = deployed.document()
+        told = deployed.talkative("playbooks/status.yml", *vault).succeeded()
+        file = tmp_path / "revealed.json"
+        reveal = ("-e", "reveal=true", "-e", f"reveal_to={file}")
+        shown = deployed.talkative("playbooks/show_token.yml", *vault, *reveal).succeeded()
+    # the one place that was asked for, and so none of those that are searched
+    assert json.loads(file.read_text())["token"] == current["token"]
+    file.unlink()
     secrets = {
         "client secret": client_secret,
         "refresh token": consented["refresh_token"],
@@ -143,7 +150,7 @@ def test_no_secret_leaves_volume_vault_and_sandbox(canary: tuple[Canary, str, li
     }
     assert consented["client_secret"] == client_secret
     assert len(set(secrets.values())) == 5
-    search(deployed, sampler, [first, second, rotated], secrets)
+    search(deployed, sampler, [first, second, rotated, told, shown], secrets)
 
 
 @pytest.mark.long

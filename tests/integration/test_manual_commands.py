@@ -10,11 +10,13 @@ import re
 import stat
 import subprocess
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 from deployment import ROOT, Deployment, Run, docker, eventually, run
+from leaks import found_in
 from programs import READER, WATCHER, asked, outcome, ready, started
 
 pytestmark = pytest.mark.engine
@@ -71,6 +73,20 @@ def test_view_the_token(deployment: Deployment) -> None:
     assert secrets["token_uri"] in shown.output
     for name in ("token", "refresh_token", "client_secret"):
         assert secrets[name] not in shown.output
+
+
+def test_reveal_the_token(deployment: Deployment, tmp_path: Path) -> None:
+    shown = deployment.playbook("playbooks/show_token.yml").succeeded()
+    assert (shown.changed, deployment.status()["document"]["refresh_token_fingerprint"] in shown.output) == (0, True)
+    file = tmp_path / "token.json"
+    asked = ("-e", "reveal=true", "-e", f"reveal_to={file}")
+    # with all that makes Ansible talk
+    revealed = deployment.playbook("playbooks/show_token.yml", "-vvvv", *asked, ANSIBLE_DEBUG="1").succeeded()
+    found = json.loads(file.read_text())
+    assert found["refresh_token"] == document(deployment)["refresh_token"]
+    assert (stat.S_IMODE(file.stat().st_mode), revealed.changed) == (0o600, 1)
+    secrets = {name: found[name] for name in ("token", "refresh_token", "client_secret")}
+    assert found_in(shown.output + revealed.output, secrets) == []
 
 
 def test_copy_the_token_out(deployment: Deployment) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import secrets
 import sys
 import time
 from pathlib import Path
@@ -16,7 +13,8 @@ from token_keeper.cli import terminal
 from token_keeper.cli.output import fail
 from token_keeper.cli.seconds import Seconds
 from token_keeper.cli.verb import internal
-from token_keeper.errors import ConsentError, StorageError, TokenKeeperError
+from token_keeper.errors import ConsentError, TokenKeeperError
+from token_keeper.private_file import PrivateFile
 
 if TYPE_CHECKING:
     from token_keeper.consent import ClientSecrets, Consent, Inquiry
@@ -69,9 +67,9 @@ def login(
             "insist with --output -"
         )
     try:
-        target = None if output in {None, "-"} else Path(str(output))
+        target = None if output in {None, "-"} else _file(Path(str(output)), force=force)
         if target is not None:
-            _require_writable(target, force=force)
+            target.require()
         found = _consent(_inquiry(client_secrets, asked), mode, redirect_port, browser, timeout)
         for warning in found.warnings:
             click.echo(f"note: {warning}", err=True)
@@ -79,14 +77,19 @@ def login(
         if target is None:
             click.echo(text)
         else:
-            _write(target, text.encode(), force=force)
-        _tell(found, target)
+            target.write(text.encode())
+        _tell(found, target.target if target is not None else None)
     except TokenKeeperError as error:
         fail(error, as_json=False)
     except click.ClickException:
         raise
     except Exception as error:
         fail(internal(error), as_json=False)
+
+
+def _file(target: Path, *, force: bool) -> PrivateFile:
+    spent = "the consent is spent: run it again with another --output"
+    return PrivateFile(target, force, "--output", "--force", spent)
 
 
 def _inquiry(client_secrets: str, asked: dict[str, Any]) -> Inquiry:
@@ -146,95 +149,4 @@ def _tell(found: Consent, target: Path | None) -> None:
         f"Consent complete{by} for: {', '.join(found.document.scopes)}."
         + (f" The document is in {target}." if target is not None else ""),
         err=True,
-    )
-
-
-def _require_writable(target: Path, *, force: bool) -> None:
-    """Find out before a person is bothered that their document would find no place."""
-    if target.is_dir():
-        raise StorageError(f"{target} is a directory", reason="NotAFile", remedy="name a file with --output")
-    if not force and os.path.lexists(target):
-        raise _exists(target)
-    if not os.access(target.parent, os.W_OK | os.X_OK):
-        raise StorageError(
-            f"{target.parent} is not a directory in which this user may make files",
-            reason="NotWritable",
-            remedy="name another file with --output",
-        )
-    try:
-        descriptor = _new(temporary := _beside(target))
-        try:
-            private = not os.fstat(descriptor).st_mode & 0o077
-        finally:
-            os.close(descriptor)
-            os.unlink(temporary)
-    except OSError as error:
-        raise StorageError(
-            f"cannot write {target}: {error.strerror}", reason="InputOutput", remedy="name another file with --output"
-        ) from None
-    if not private:
-        raise StorageError(
-            f"the file system of {target.parent} lets others read what only its owner may",
-            reason="NotPrivate",
-            remedy="name a file on another one with --output",
-        )
-
-
-def _beside(target: Path) -> Path:
-    return target.with_name(f".{target.name}.tmp-{secrets.token_hex(8)}")
-
-
-def _new(path: Path) -> int:
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-
-
-def _write(target: Path, data: bytes, *, force: bool) -> None:
-    """Make a file with mode 0600 that is there whole or not at all, durably."""
-    temporary = _beside(target)
-    try:
-        descriptor = _new(temporary)
-        try:
-            with open(descriptor, "wb") as file:
-                file.write(data + b"\n")
-                file.flush()
-                os.fsync(descriptor)
-            _place(temporary, target, force=force)
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
-        folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except FileExistsError:
-        raise _exists(target) from None
-    except OSError as error:
-        raise StorageError(
-            f"cannot write {target}: {error.strerror}",
-            reason="InputOutput",
-            remedy="the consent is spent: run it again with another --output",
-        ) from None
-
-
-def _place(temporary: Path, target: Path, *, force: bool) -> None:
-    if force:
-        os.replace(temporary, target)
-        return
-    try:
-        os.link(temporary, target)  # which fails where a file is, even one that was made a moment ago
-    except FileExistsError:
-        raise
-    except OSError:
-        # a file system without hard links: a person's consent is worth more than the moment between these two calls
-        if os.path.lexists(target):
-            raise FileExistsError from None
-        os.rename(temporary, target)
-
-
-def _exists(target: Path) -> StorageError:
-    return StorageError(
-        f"{target} exists already, and was left as it is",
-        reason="FileExists",
-        remedy="name another file, or replace it with --force",
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import shlex
@@ -22,7 +21,6 @@ from browsing import ends_at
 from sandbox_provider import person
 from sandbox_provider.testing import Sandbox
 from token_keeper.document import TokenDocument
-from token_keeper.errors import StorageError
 
 pytestmark = pytest.mark.usefixtures("child_environment")
 
@@ -273,42 +271,3 @@ def test_wrong_secret(sandbox: Sandbox, asked: list[str], client_file: Path) -> 
 
     assert done.returncode == 6
     assert "canary" not in done.stderr
-
-
-# -- the file
-
-
-LOGIN = importlib.import_module("token_keeper.cli.login")
-
-
-@pytest.mark.parametrize("force", [False, True])
-def test_a_file_system_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, force: bool) -> None:
-    def refuse(*_: object) -> None:
-        raise PermissionError(1, "Operation not permitted")
-
-    monkeypatch.setattr(os, "link", refuse)
-    target = tmp_path / "token.json"
-    LOGIN._write(target, b"one", force=force)
-    assert (target.read_bytes(), stat.S_IMODE(target.stat().st_mode)) == (b"one\n", 0o600)
-    if not force:
-        with pytest.raises(StorageError) as caught:
-            LOGIN._write(target, b"other", force=False)
-        assert caught.value.reason == "FileExists"
-        assert target.read_bytes() == b"one\n"
-    assert list(tmp_path.iterdir()) == [target]
-
-
-def test_where_everybody_may_read_nobody_is_asked_to_consent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    make = os.open
-
-    def careless(path: Any, flags: int, mode: int = 0o777, **options: Any) -> int:
-        descriptor = make(path, flags, mode, **options)
-        if flags & os.O_CREAT:
-            os.fchmod(descriptor, 0o755)
-        return descriptor
-
-    monkeypatch.setattr(os, "open", careless)
-    with pytest.raises(StorageError) as caught:
-        LOGIN._require_writable(tmp_path / "token.json", force=False)
-    assert caught.value.reason == "NotPrivate"
-    assert list(tmp_path.iterdir()) == []

@@ -236,3 +236,20 @@ def test_the_last_event_says_who_wrote(store: TokenStore, provider: Provider, pa
     log.unlink()
     log.mkdir()
     assert store.status().last_event is None
+
+
+def test_the_last_refresh_says_who_renewed_the_token_whatever_came_after_it(
+    store: TokenStore, provider: Provider, path: Path
+) -> None:
+    store.replace(provider.grant())
+    assert store.status().last_refresh is None
+    store.refresh(force=True)
+    store.replace(provider.grant(), force=True)
+    found = store.status()
+    assert found.last_event is not None
+    assert found.last_event["event"] == "Pushed"
+    assert found.last_refresh is not None
+    assert (found.last_refresh["event"], found.last_refresh["service"]) == ("Refreshed", "test")
+    with (path.parent / ".token.json.events").open("a") as file:
+        file.write('{"event": ["Refreshed"]}\n')
+    assert store.status().last_refresh == found.last_refresh

@@ -59,6 +59,7 @@ def test_a_container_that_reads_the_document_is_proven_to_the_container(docker: 
             "converged": True,
             "processes": [],
             "reason": "",
+            "hostname": "host-api",
         }
     ]
     assert report.lagging == []

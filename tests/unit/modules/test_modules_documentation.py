@@ -15,6 +15,7 @@ from pretended import ROOT
 MODULES = {
     "token_volume": arguments.TOKEN_VOLUME,
     "token_volume_info": arguments.TOKEN_VOLUME_INFO,
+    "token_status_info": arguments.TOKEN_STATUS_INFO,
     "oauth_token": arguments.OAUTH_TOKEN,
     "token_rotation": TOKEN_ROTATION,
 }
