@@ -149,7 +149,7 @@ error:
     type: Conflict
     reason: RotatedAway
     message: >-
-      volume token_data: the backup of generation 7 holds the refresh token 1c1e0b7a2f0a4c55, which was rotated away
-      since: /app/tokens/token.json is at generation 9
+      volume token_data: the backup of generation 7 holds the refresh token 1c1e0b7a2f0a4c55, which was rotated away or
+      replaced since: /app/tokens/token.json is at generation 9
     remedy: restore a newer backup, or leave the document that is there
 """

@@ -98,8 +98,8 @@ def _gone(ledger: Ledger, backup: Backup) -> Conflict:
             remedy=_SURE,
         )
     return Conflict(
-        f"the backup of generation {backup.generation} holds the refresh token {token}, which was rotated away since: "
-        f"{ledger.volume.path} is at generation {state.generation}",
+        f"the backup of generation {backup.generation} holds the refresh token {token}, which was rotated away or "
+        f"replaced since: {ledger.volume.path} is at generation {state.generation}",
         reason="RotatedAway",
         remedy=f"restore a newer backup, or leave the document that is there; else {_SURE}",
     )

@@ -119,7 +119,7 @@ def test_what_was_rotated_away_comes_back_by_force_alone(alone: Alone) -> None:
     before = alone.tokens.contents()
     refused = alone.play("restore")
     assert refused.code != 0
-    assert "was rotated away since" in refused.text
+    assert "was rotated away or replaced since" in refused.text
     assert "-e force=true" in refused.text
     assert alone.tokens.contents() == before
     alone.play("restore", "-e", "force=true").succeeded()

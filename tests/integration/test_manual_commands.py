@@ -10,6 +10,7 @@ import re
 import stat
 import subprocess
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
