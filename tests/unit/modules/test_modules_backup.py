@@ -12,19 +12,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ansible.parsing.dataloader import DataLoader  # type: ignore[import-untyped]
 from ansible.parsing.vault import VaultSecret  # type: ignore[import-untyped]
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
-from module_utils.token_keeper_helper import backing
+from module_utils.token_keeper_helper import backing, backup_arguments
 from module_utils.token_keeper_helper.backup_files import BackupFiles
 from module_utils.token_keeper_helper.failure import ModuleFailure
 from module_utils.token_keeper_helper.process import Completed
 from module_utils.token_keeper_helper.vault_passwords import VaultPasswords
 from plugins.action import token_document
 from plugins.action.token_document import ActionModule as TokenDocumentAction
-from pretended import Docker
+from pretended import ROOT, Docker
 
 from token_keeper import TokenDocument, TokenStore
 from token_keeper.cli import main
@@ -363,6 +364,22 @@ def test_another_grant_of_the_account_replaces_the_document(volume: Volume) -> N
 def test_what_is_no_document_does_not_come_near_the_volume(volume: Volume, text: bytes) -> None:
     assert failed(lambda: replace(volume, text)).kind == "TokenCorrupt"
     assert volume.calls == []
+
+
+@pytest.mark.parametrize(
+    ("role", "tasks", "module", "specification"),
+    [
+        ("token_backup", "main", "token_backup", backup_arguments.TOKEN_BACKUP),
+        ("token_backup", "look", "token_restore", backup_arguments.TOKEN_RESTORE),
+        ("token_backup", "restore", "token_restore", backup_arguments.TOKEN_RESTORE),
+        ("token_document", "main", "token_document", backup_arguments.TOKEN_DOCUMENT),
+    ],
+)
+def test_the_role_hands_every_option_on(role: str, tasks: str, module: str, specification: dict[str, Any]) -> None:
+    found = yaml.safe_load((ROOT / "roles" / role / "tasks" / f"{tasks}.yml").read_text())
+    task = next(each for each in found if module in each)
+    assert task[module].keys() == specification.keys() - {"docker_host", "timeout"}
+    assert task.get("check_mode") is (True if tasks == "look" else None)
 
 
 def action(passwords: VaultPasswords | None = None) -> TokenDocumentAction:
