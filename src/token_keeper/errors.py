@@ -116,3 +116,9 @@ class ConsentError(TokenKeeperError):
     """Consent was refused, timed out, or came back with less than was asked for."""
 
     exit_code = 12
+
+
+class BackupError(TokenKeeperError):
+    """A backup can't be made or opened: no password or another one, a torn file, or no backup at all."""
+
+    exit_code = 13

@@ -103,6 +103,7 @@ class Ledger:
         life: Span | None = None,
         grant: str | None = None,
         named: str | None = None,
+        granted_at: float | None = None,
         grant_expiry: float | None = None,
     ) -> None:
         """Make a document the current one: history first, then the document, then the state.
@@ -116,6 +117,7 @@ class Ledger:
             life: its access token's life, where this process has seen it begin.
             grant: name of the earlier grant that is gone back to.
             named: the name that the new grant was given beforehand.
+            granted_at: when (Unix time) the new grant was given, where that was before it came here.
             grant_expiry: when its grant ends, where the provider has said so with this document.
         """
         before, state = self.state.identity, self.state.copy()  # which counts when it is written, and not before
@@ -128,7 +130,7 @@ class Ledger:
                 state.granted_at, state.grant_expiry = earlier.granted_at, earlier.grant_expiry
         elif state.grant is None or new_grant:
             self._doubt_what_was_sent(new_grant=new_grant)
-            state.grant, state.granted_at = named or secrets.token_hex(8), time.time()
+            state.grant, state.granted_at = named or secrets.token_hex(8), granted_at or time.time()
             if life is None:  # what is known of another grant's life says nothing of this one's
                 state.renewed_at = state.grant_expiry = state.lifetime = None
         state.grant_expiry = grant_expiry or state.grant_expiry

@@ -29,6 +29,7 @@ from token_keeper.state import REVOKED
 from token_keeper.volume import Volume
 
 if TYPE_CHECKING:
+    from token_keeper.backup import Backup
     from token_keeper.credentials import StoreCredentials
     from token_keeper.report import ClearOutcome, PolicyOutcome, RefreshOutcome, ReplaceOutcome, RevokeOutcome
     from token_keeper.rotation import Rotator
@@ -208,6 +209,7 @@ class TokenStore:
         rotation: Rotation | None = None,
         reuse_grace: float | None = None,
         publishing: Publishing | None = None,
+        same_account: bool = False,
         dry_run: bool = False,
     ) -> ReplaceOutcome:
         """Put a document into the volume, unless what is there is newer.
@@ -220,6 +222,7 @@ class TokenStore:
             rotation: whether the provider rotates refresh tokens; ``None`` leaves what is known.
             reuse_grace: seconds for which the provider accepts a spent refresh token.
             publishing: whether the app's consent screen is published.
+            same_account: replace another grant too, if it is of the same account and client.
             dry_run: say what would happen and change nothing.
 
         Raises:
@@ -235,8 +238,40 @@ class TokenStore:
             rotation=rotation,
             reuse_grace=reuse_grace,
             publishing=publishing,
+            same_account=same_account,
             dry_run=dry_run,
         )
+
+    def backup(self, *, host: str = "", volume: str = "") -> Backup:
+        """Take a backup of the document with its lineage; nothing is changed.
+
+        An exchange that is under way is waited for. The backup holds every secret of the document: encrypt it before it
+        goes anywhere (:mod:`token_keeper.vaulttext`).
+
+        Args:
+            host: name of the host, which a backup is found by.
+            volume: name of the volume, likewise.
+
+        Raises:
+            TokenMissing, TokenCorrupt, ReauthRequired: there is no document to back up.
+            StorageError, LockTimeout: the volume can't be read now.
+        """
+        return self._writer.backup(host=host, volume=volume)
+
+    def restore(self, backup: Backup, *, force: bool = False, dry_run: bool = False) -> ReplaceOutcome:
+        """Put a backup's document into the volume, unless what is there is newer.
+
+        Args:
+            backup: what :meth:`backup` has returned, here or on another host.
+            force: overrule a Conflict: another account, client or grant, or a refresh token that was rotated away.
+            dry_run: say what would happen and change nothing.
+
+        Raises:
+            Conflict: it would go behind what has come since, or over somebody else's token; the reason says which.
+            TokenCorrupt: what stands there is no file, which is never replaced: it may be anything.
+            StorageError, LockTimeout: nothing was changed.
+        """
+        return self._writer.restore(backup, force=force, dry_run=dry_run)
 
     def declare(
         self,

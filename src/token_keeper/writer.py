@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from token_keeper import report
+from token_keeper.backup import Backup
 from token_keeper.clock import Instant
 from token_keeper.document import TokenDocument
 from token_keeper.dry_run import DryEvents, DryVolume
@@ -24,6 +25,7 @@ from token_keeper.reading import Reader, missing
 from token_keeper.refresh import exchange, may_ask
 from token_keeper.replacement import judge
 from token_keeper.report import ClearOutcome, PolicyOutcome, RefreshOutcome, ReplaceOutcome, RevokeOutcome
+from token_keeper.restoring import restore
 from token_keeper.rollback import roll_back
 from token_keeper.staging import settle
 from token_keeper.state import REVOKED, Publishing, Rotation, State
@@ -167,6 +169,7 @@ class Writer:
         rotation: Rotation | None,
         reuse_grace: float | None,
         publishing: Publishing | None,
+        same_account: bool,
         dry_run: bool,
     ) -> ReplaceOutcome:
         """Put a document into the volume, unless what is there is newer."""
@@ -175,7 +178,7 @@ class Writer:
             ledger = _replaceable(opened)
             before = report.describe(ledger.document) if ledger.document else None
             declared, declared_now = ledger.state.declare(rotation, reuse_grace, publishing)
-            verdict = judge(ledger, document, expect=expect, force=force)
+            verdict = judge(ledger, document, expect=expect, force=force, same_account=same_account)
             keeps = verdict in {"Unchanged", "NewerThere"}
             if keeps and declared == declared_now:
                 return ReplaceOutcome(False, verdict, ledger.state.generation, before, report.describe(document))
@@ -189,6 +192,17 @@ class Writer:
                 same_grant = current is not None and current.refresh_token == fingerprint(document.refresh_token)
                 ledger.accept(document, event="Pushed", new_grant=not same_grant)
             return ReplaceOutcome(True, verdict, ledger.state.generation, before, report.describe(document))
+
+    def backup(self, *, host: str, volume: str) -> Backup:
+        """Take a backup of the document and of what is known of it."""
+        with self._ledger(self._lock_timeout, dry_run=True) as opened:
+            document = _required(_replaceable(opened))
+            return Backup.of(_held(opened), document, host=host, volume=volume)
+
+    def restore(self, backup: Backup, *, force: bool, dry_run: bool) -> ReplaceOutcome:
+        """Put a backup's document into the volume."""
+        with self._ledger(self._lock_timeout, dry_run=dry_run) as opened:
+            return restore(_replaceable(opened), backup, force=force, dry_run=dry_run)
 
     def declare(
         self, *, rotation: Rotation | None, reuse_grace: float | None, publishing: Publishing | None, dry_run: bool

@@ -20,6 +20,7 @@ from token_keeper import (
     lock,
     reading,
     refresh,
+    restoring,
     rollback,
     rotation_rules,
     staging,
@@ -331,3 +332,19 @@ def half_a_document_put_back() -> None:
 @mutant
 def revoked_document_given_away() -> None:
     reading.Reader.taken_away = lambda self, document: None  # type: ignore[method-assign]
+
+
+@mutant
+def rotated_away_token_restored() -> None:
+    original = restoring.judge
+    restoring.judge = lambda *args, force: original(*args, force=True)  # type: ignore[assignment]
+
+
+@mutant
+def lineage_not_restored() -> None:
+    restoring._take_lineage = lambda *_: None
+
+
+@mutant
+def strangers_token_replaced() -> None:
+    restoring.same_owner = lambda *_: None

@@ -54,6 +54,9 @@ CAUGHT_BY = {
     ),
     "half_a_document_put_back": "faults/stock_writes.py::test_half_a_document_gives_its_refresh_token[yes]",
     "revoked_document_given_away": "revocation.py::test_nobody_is_given_it_while_the_lock_is_busy",
+    "rotated_away_token_restored": "backup.py::test_what_was_rotated_away_comes_back_by_force_alone",
+    "lineage_not_restored": "backup.py::test_on_another_volume_the_lineage_goes_on",
+    "strangers_token_replaced": "backup.py::test_somebody_elses_token_is_replaced_by_force_alone",
     "lost_state_begins_at_zero": "reconcile.py::test_the_generation_never_falls_when_the_state_is_lost",
 }
 

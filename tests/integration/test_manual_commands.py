@@ -89,7 +89,7 @@ def test_reveal_the_token(deployment: Deployment, tmp_path: Path) -> None:
     assert found_in(shown.output + revealed.output, secrets) == []
 
 
-def test_copy_the_token_out(deployment: Deployment) -> None:
+def test_copy_the_token_out(deployment: Deployment, tmp_path: Path) -> None:
     backup = deployment.state_home / "backup-token.json"
     command = f"docker compose exec -T api cat /app/tokens/token.json > {backup}"
     try:
@@ -98,8 +98,16 @@ def test_copy_the_token_out(deployment: Deployment) -> None:
     finally:
         backup.unlink()
 
+    password = tmp_path / "vault_password"
+    password.write_text("correct horse")
+    folder = json.dumps({"token_backup_dir": str(tmp_path / "backups")})
+    vault = ["--vault-password-file", str(password), "-e", folder]
+    deployment.playbook("playbooks/backup_token.yml", *vault).succeeded()
+    (encrypted,) = (tmp_path / "backups").iterdir()
+    assert document(deployment)["refresh_token"] not in encrypted.read_text()
 
-def test_replace_the_token(deployment: Deployment) -> None:
+
+def test_replace_the_token(deployment: Deployment, tmp_path: Path) -> None:
     before = deployment.status()["generation"]
     new = json.dumps({**document(deployment), "account": "somebody@example.com"})
     push = ["docker", "compose", "exec", "-T", "api", "token-keeper", "push", "--json", "--expect"]
@@ -114,6 +122,13 @@ def test_replace_the_token(deployment: Deployment) -> None:
     assert pushed(before + 7)["error"]["type"] == "Conflict"
     assert pushed(before)["generation"] == before + 1
     assert document(deployment)["account"] == "somebody@example.com"
+    use(deployment)
+
+    file = tmp_path / "new.json"
+    file.write_text(json.dumps({**document(deployment), "account": "Somebody@example.com"}))
+    file.chmod(0o600)
+    deployment.playbook("playbooks/replace_token.yml", "-e", f"document_file={file}", "-e", "force=true").succeeded()
+    assert document(deployment)["account"] == "Somebody@example.com"
     use(deployment)
 
 

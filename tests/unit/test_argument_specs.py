@@ -41,6 +41,13 @@ def test_specification_and_defaults_agree(role: Path) -> None:
 
 
 @EACH_ROLE
+def test_no_default_is_half_a_template(role: Path) -> None:
+    halves = re.compile(r"(?<!\{)\{ |^\{[^{%]| \}(?!\})")
+    texts = [value for value in role_readme.Role.read(role).defaults.values() if isinstance(value, str)]
+    assert [text for text in texts if "{{" not in text and "{%" not in text and halves.search(text)] == []
+
+
+@EACH_ROLE
 def test_the_readme_is_up_to_date(role: Path) -> None:
     written = (role / "README.md").read_text()
     assert written == role_readme.Role.read(role).readme(), "run scripts/role_readme.py"

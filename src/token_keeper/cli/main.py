@@ -10,6 +10,7 @@ from typing import Any, cast
 import click
 
 from token_keeper.cli import rotation
+from token_keeper.cli.backup import backup, restore
 from token_keeper.cli.consent import consent
 from token_keeper.cli.login import login
 from token_keeper.cli.output import fail
@@ -23,7 +24,7 @@ from token_keeper.store import DEFAULT_PATH, TokenStore
 
 _EXIT_CODES = """
 Exit codes: 0 done, 1 internal, 2 usage, 3 TokenMissing, 4 TokenCorrupt, 5 ReauthRequired, 6 ClientRejected,
-7 PolicyDenied, 8 ProviderUnavailable, 9 LockTimeout, 10 StorageError, 11 Conflict, 12 ConsentError.
+7 PolicyDenied, 8 ProviderUnavailable, 9 LockTimeout, 10 StorageError, 11 Conflict, 12 ConsentError, 13 BackupError.
 """
 
 
@@ -49,6 +50,8 @@ def main(context: click.Context, path: Path, lock_timeout: float) -> None:
 
 main.add_command(login)
 main.add_command(consent)
+main.add_command(backup)
+main.add_command(restore)
 
 
 @main.command()
@@ -88,6 +91,7 @@ def show(store: TokenStore, *, sealed: bool) -> dict[str, Any]:
     type=click.Choice(["testing", "production", "unknown"]),
     help="Is the app's consent screen published?",
 )
+@click.option("--same-account", is_flag=True, help="Replace another grant too, if account and client are the same.")
 @click.option("--dry-run", is_flag=True, help="Say what would happen and change nothing.")
 @verb
 def push(
@@ -99,6 +103,7 @@ def push(
     rotation: str | None,
     reuse_grace: float | None,
     publishing: str | None,
+    same_account: bool,
     dry_run: bool,
 ) -> dict[str, Any]:
     """Put the document on stdin into the volume, unless what is there is newer."""
@@ -111,6 +116,7 @@ def push(
         rotation=cast("Rotation | None", rotation),
         reuse_grace=reuse_grace,
         publishing=cast("Publishing | None", publishing),
+        same_account=same_account,
         dry_run=dry_run,
     ).as_dict()
 

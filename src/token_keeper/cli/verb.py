@@ -30,10 +30,14 @@ def internal(error: Exception) -> TokenKeeperError:
     )
 
 
-def stdin() -> bytes:
-    """Return what is on standard input, a little more than a document may have at most."""
+def stdin(most: int = MAX_BYTES) -> bytes:
+    """Return what is on standard input: by default a little more than a document may have at most.
+
+    Args:
+        most: bytes that are looked at; one more is read, so that too much is noticed.
+    """
     # a process may be started with its standard input closed
-    return sys.stdin.buffer.read(MAX_BYTES + 1) if sys.stdin is not None else b""
+    return sys.stdin.buffer.read(most + 1) if sys.stdin is not None else b""
 
 
 def verb(function: Verb) -> Verb:

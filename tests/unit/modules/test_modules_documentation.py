@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from module_utils.token_keeper_helper import arguments
+from module_utils.token_keeper_helper import arguments, backup_arguments
 from module_utils.token_keeper_helper.rotation_arguments import TOKEN_ROTATION
 from pretended import ROOT
 
@@ -18,6 +18,9 @@ MODULES = {
     "token_status_info": arguments.TOKEN_STATUS_INFO,
     "oauth_token": arguments.OAUTH_TOKEN,
     "token_rotation": TOKEN_ROTATION,
+    "token_backup": backup_arguments.TOKEN_BACKUP,
+    "token_restore": backup_arguments.TOKEN_RESTORE,
+    "token_document": backup_arguments.TOKEN_DOCUMENT,
 }
 PARTS = sorted((ROOT / "module_utils").rglob("*.py")) + sorted((ROOT / "library").glob("*.py"))
 
@@ -58,6 +61,9 @@ def test_every_key_that_is_returned_has_a_sample(name: str) -> None:
     [
         ("token_volume", ["Created", "Replaced", "Unchanged", "NewerThere", "Initialised", "Refreshed", "StillFresh"]),
         ("oauth_token", ["Unchanged", "PolicyChanged", "Mended", "NoSoundDocument", "ReauthRequired"]),
+        ("token_backup", ["Taken", "Unchanged"]),
+        ("token_restore", ["Created", "Replaced", "Unchanged", "NewerThere"]),
+        ("token_document", ["Created", "Replaced", "Unchanged", "NewerThere"]),
         ("token_rotation", ["Staged", "Checked", "Promoted", "Converged", "Retired", "RolledBack", "ClientChanged"]),
     ],
 )
