@@ -300,7 +300,7 @@ def test_a_staged_file_that_is_broken_is_said_and_can_be_forgotten(
     status = store.status()
     assert status.staged is not None
     assert status.staged["reason"] == "StagedCorrupt"
-    assert [found.message for found in examine(path) if found.level == "problem"]
+    assert [found.message for found in examine(path) if found.level == "error"]
     assert store.rotation.unstage().changed
     assert not staged_path(path).exists()
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from module_utils.token_keeper_helper import arguments
+from module_utils.token_keeper_helper.doctor_arguments import TOKEN_DOCTOR
 from module_utils.token_keeper_helper.rotation_arguments import TOKEN_ROTATION
 from pretended import ROOT
 
@@ -17,6 +18,7 @@ MODULES = {
     "token_volume_info": arguments.TOKEN_VOLUME_INFO,
     "oauth_token": arguments.OAUTH_TOKEN,
     "token_rotation": TOKEN_ROTATION,
+    "token_doctor": TOKEN_DOCTOR,
 }
 PARTS = sorted((ROOT / "module_utils").rglob("*.py")) + sorted((ROOT / "library").glob("*.py"))
 
