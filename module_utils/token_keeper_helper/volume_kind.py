@@ -25,5 +25,5 @@ def examine_kind(volume: Mapping[str, Any]) -> Iterator[Finding]:
         )
         yield Finding("Volume", "error", "SharedVolume", why, _LOCAL, where=kind)
     elif kind == "none" and "bind" in str(options.get("o") or "").split(","):
-        why = f"the volume {name} is the folder {device} of the host: programs of the host may write there without the lock"
+        why = f"the volume {name} is the folder {device} of the host: programs there may write without the lock"
         yield Finding("Volume", "info", "HostFolderVolume", why, _LOCAL, where=device)

@@ -2,6 +2,6 @@
 
 from token_keeper.doctor.examination import examine
 from token_keeper.doctor.finding import Finding
-from token_keeper.doctor.repair import Action, repair
+from token_keeper.doctor.mending import Action, repair
 
 __all__ = ["Action", "Finding", "examine", "repair"]
