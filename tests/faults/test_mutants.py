@@ -53,6 +53,8 @@ CAUGHT_BY = {
         "rotation.py::test_what_may_be_of_the_earlier_grant_is_not_revoked_with_it"
     ),
     "revoked_document_given_away": "revocation.py::test_nobody_is_given_it_while_the_lock_is_busy",
+    "replies_removed_by_the_doctor": "repair.py::test_a_reply_that_nobody_remembers_stays",
+    "files_in_use_removed_by_the_doctor": "repair.py::test_files_of_other_programs_and_fresh_ones_are_not_touched",
     "lost_state_begins_at_zero": "reconcile.py::test_the_generation_never_falls_when_the_state_is_lost",
 }
 

@@ -134,6 +134,9 @@ def test_no_secret_leaves_volume_vault_and_sandbox(canary: tuple[Canary, str, li
         refreshed = deployed.document()
         rotated = deployed.talkative("rotate_token.yml", *vault).succeeded()
         current = deployed.document()
+        docker("exec", deployed.container("api"), "sh", "-c", 'echo "" > /app/tokens/token.json')
+        mended = deployed.talkative("playbooks/doctor.yml", *vault, "-e", "repair=true").succeeded()
+    assert deployed.document() == current, "the doctor has put it back"
     secrets = {
         "client secret": client_secret,
         "refresh token": consented["refresh_token"],
@@ -143,7 +146,7 @@ def test_no_secret_leaves_volume_vault_and_sandbox(canary: tuple[Canary, str, li
     }
     assert consented["client_secret"] == client_secret
     assert len(set(secrets.values())) == 5
-    search(deployed, sampler, [first, second, rotated], secrets)
+    search(deployed, sampler, [first, second, rotated, mended], secrets)
 
 
 @pytest.mark.long
