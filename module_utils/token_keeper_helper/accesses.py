@@ -98,8 +98,8 @@ def examine_accesses(
             yield _read_only(name, holds=name in holding)
         if access.mount.obstacle:
             yield _kept_file(engine, access, report)
-        elif container.state == "running" and report is not None and not report.silent:
-            yield from _what_it_sees(access)
+        elif container.state == "running" and report is not None:
+            yield from _what_it_sees(access, silent=bool(report.silent))
     if report is not None:
         for url, why in report.silent.items():
             yield Finding(
@@ -198,10 +198,10 @@ def _kept_file(engine: Engine, access: Access, report: Report | None) -> Finding
     return Finding("Consumers", "warning", "SingleFile", why, _WHOLE, where=name)
 
 
-def _what_it_sees(access: Access) -> Iterator[Finding]:
+def _what_it_sees(access: Access, *, silent: bool) -> Iterator[Finding]:
     seen, name = access.seen, access.container.name
-    if seen is None or seen.converged:
-        return
+    if seen is None or seen.converged or (silent and not seen.processes):
+        return  # or it may have told the page that is silent, which has a finding of its own
     look = f"docker logs {name} says why"
     if (
         seen.level == "process"

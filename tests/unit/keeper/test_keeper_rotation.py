@@ -518,7 +518,7 @@ def test_the_doctor_tells_of_a_staged_document(store: TokenStore, provider: Prov
     push(store, provider.grant())
     store.rotation.stage(provider.grant())
     found = {finding.message: finding.level for finding in examine(path) if finding.check == "Leftovers"}
-    assert found == {"a staged document waits for 0.0 h": "ok"}
+    assert found == {"a staged document waits for 0.0 h": "info"}
     fields = json.loads(staged_path(path).read_text())
     fields["record"]["started"] -= 100_000
     staged_path(path).write_text(json.dumps(fields))
