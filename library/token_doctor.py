@@ -188,7 +188,7 @@ errors:
   returned: success
   type: int
   sample: 0
-warnings:
+warned:
   description: How many findings are warnings.
   returned: success
   type: int

@@ -64,7 +64,8 @@ def doctored(doctor: Doctor, *, repair: bool, check_mode: bool) -> dict[str, Any
         "actions": [action.as_dict() for action in actions],
         "generation": found.generation,
         "errors": sum(finding.level == "error" for finding in found.findings),
-        "warnings": sum(finding.level == "warning" for finding in found.findings),
+        # not by the name "warnings", which Ansible takes for texts of its own
+        "warned": sum(finding.level == "warning" for finding in found.findings),
     }
 
 

@@ -255,7 +255,7 @@ def test_a_sound_deployment_is_looked_at_and_left_alone(deployment: Deployment) 
     assert (facts(deployment), deployment.exchanges()) == (before, asked)
 
 
-def test_a_deployment_in_many_troubles_is_mended_step_by_step(deployment: Deployment) -> None:
+def test_a_deployment_in_many_troubles_is_mended_step_by_step(deployment: Deployment, image: str) -> None:
     before, asked = facts(deployment), deployment.exchanges()
     api, first, second = deployment.consumers()
     override = deployment.state_home / "override.yml"
@@ -266,8 +266,8 @@ def test_a_deployment_in_many_troubles_is_mended_step_by_step(deployment: Deploy
     file = deployment.project_dir / "compose.yml"
     place = ("compose", "--project-name", deployment.project, "--file", str(file))
     try:
-        broken = ("exec", "--user=0", "--privileged", first, "sh", "-c")
-        docker(*broken, "cd /app/tokens; chown 0:0 .token.json.state; touch -d '3 hours ago' token.json.tmp-1")
+        stale = "touch -d '3 hours ago' token.json.tmp-1"
+        TokenVolume(deployment.volume, image).inside(f"chown 0:0 .token.json.state; {stale}")
         docker("exec", first, "sh", "-c", 'echo "" > /app/tokens/token.json')
         docker(*place, "--file", str(override), "up", "--detach", "--no-deps", "--pull", "never", "api")
         docker("rm", "--force", first)

@@ -140,7 +140,7 @@ def host(docker: Docker, monkeypatch: pytest.MonkeyPatch) -> Host:
 
 def test_where_all_is_well_nothing_is_wrong_and_everybody_is_listed(host: Host) -> None:
     found = host.examined(expected=[{"service": "api"}, {"service": "keeper", "containers": 1}])
-    assert (found["errors"], found["warnings"], found["changed"]) == (0, 0, False)
+    assert (found["errors"], found["warned"], found["changed"]) == (0, 0, False)
     assert {one["level"] for one in found["findings"]} == {"ok"}
     assert [
         (one["container"], one["access"], one["user"], one["generation"], one["level"]) for one in found["consumers"]
