@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import module_tasks
 import pytest
 from deployment import Deployment, docker, eventually
 from module_tasks import TokenVolume, play, token_volume
@@ -222,7 +223,8 @@ def test_a_volume_of_the_network(image: str, tmp_path: Path) -> None:
 
 
 def test_a_token_that_nobody_renews_is_told_with_who_should_have(place: Place) -> None:
-    place.volume.push(document("ya29.over", seconds=-600))
+    over = json.dumps(document("ya29.over", seconds=-600))
+    module_tasks.docker(*place.volume.helper, "push", "--force", stdin=over)
     found = by_reason(place.examined()["findings"])["AccessTokenOver"]
     assert "no keeper runs on this volume" in found["message"]
 
