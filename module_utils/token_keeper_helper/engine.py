@@ -112,7 +112,18 @@ class Engine:
         Raises:
             ModuleFailure: the engine could not be asked.
         """
-        listed = self.docker("ps", "--no-trunc", "--format", '{{.ID}}\t{{.Label "io.token-keeper.role"}}')
+        return self._listed()
+
+    def containers(self) -> list[dict[str, Any]]:
+        """Return ``docker inspect`` of every container that is not a helper, running or not.
+
+        Raises:
+            ModuleFailure: the engine could not be asked.
+        """
+        return self._listed("--all")
+
+    def _listed(self, *options: str) -> list[dict[str, Any]]:
+        listed = self.docker("ps", *options, "--no-trunc", "--format", '{{.ID}}\t{{.Label "io.token-keeper.role"}}')
         if listed.exit_code != 0:
             raise self._failure(listed)
         rows = [line.split("\t") for line in listed.stdout.splitlines() if line]

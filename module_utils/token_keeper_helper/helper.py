@@ -89,6 +89,21 @@ class Helper:
         argv = self.argv(verb, *options, outward=outward, with_stdin=stdin is not None)
         return self._answer(self.engine.run(argv, stdin), outward)
 
+    def examine(self, *, repair: bool = False) -> dict[str, Any]:
+        """Have the doctor look into the volume; an error that it finds is an answer, and no failure.
+
+        Args:
+            repair: mend what can be mended there without a person.
+
+        Raises:
+            ModuleFailure: the engine could not run it.
+        """
+        completed = self.engine.run(self.argv("doctor", *(["--repair"] if repair else [])), None)
+        answer = _json_object(completed.stdout)
+        if answer is not None and isinstance(answer.get("findings"), list):
+            return answer
+        return self._answer(completed, None)
+
     def initialise(self, mode: str, *, force: bool = False, dry_run: bool) -> dict[str, Any]:
         """Give the volume its owner and mode: the one verb that runs as root.
 

@@ -320,6 +320,22 @@ class Ledger:
         self.document, self.problem = None, None
         self.events.record(self.directory, reason, generation=self.state.generation)
 
+    def put_back_removed(self) -> None:
+        """Put back a document whose file somebody has removed, because a person asks for it.
+
+        No writer does so by itself: who removes the file may mean it. What was cleared or revoked stays away, and so
+        does a document whose grant the provider has refused.
+        """
+        state = self.state
+        if self.document is not None or self.problem is not None or state.tombstone is not None:
+            return
+        if state.identity is None:
+            for entry in self.history.entries()[:1]:
+                state.grant = entry.grant
+                self.accept(entry.document, event="Mended")
+        elif state.dead_grant != state.identity.grant:
+            self._put_back("Mended", "Removed")
+
     def _read(self) -> None:
         self.document, self.problem, self.torn = None, None, b""
         try:

@@ -27,6 +27,7 @@ from token_keeper import (
     volume,
     writer,
 )
+from token_keeper.doctor import leftovers, mending
 from token_keeper.errors import LockTimeout, ProviderUnavailable
 
 MUTANTS: dict[str, Callable[[], None]] = {}
@@ -348,3 +349,19 @@ def lineage_not_restored() -> None:
 @mutant
 def strangers_token_replaced() -> None:
     restoring.same_owner = lambda *_: None
+
+
+@mutant
+def replies_removed_by_the_doctor() -> None:
+    real = leftovers.stale_temporaries
+
+    def too_many(its: volume.Volume, names: Any) -> list[Path]:
+        names = list(names)
+        return [*real(its, names), *(its.directory / name for name in names if ".pending." in name)]
+
+    leftovers.stale_temporaries = mending.stale_temporaries = too_many
+
+
+@mutant
+def files_in_use_removed_by_the_doctor() -> None:
+    leftovers._STALE = 0.0  # type: ignore[misc]

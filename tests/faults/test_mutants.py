@@ -57,6 +57,8 @@ CAUGHT_BY = {
     "rotated_away_token_restored": "backup.py::test_what_was_rotated_away_comes_back_by_force_alone",
     "lineage_not_restored": "backup.py::test_on_another_volume_the_lineage_goes_on",
     "strangers_token_replaced": "backup.py::test_somebody_elses_token_is_replaced_by_force_alone",
+    "replies_removed_by_the_doctor": "repair.py::test_a_reply_that_nobody_remembers_stays",
+    "files_in_use_removed_by_the_doctor": "repair.py::test_files_of_other_programs_and_fresh_ones_are_not_touched",
     "lost_state_begins_at_zero": "reconcile.py::test_the_generation_never_falls_when_the_state_is_lost",
 }
 

@@ -138,9 +138,12 @@ def test_no_secret_leaves_volume_vault_and_sandbox(canary: tuple[Canary, str, li
         file = tmp_path / "revealed.json"
         reveal = ("-e", "reveal=true", "-e", f"reveal_to={file}")
         shown = deployed.talkative("playbooks/show_token.yml", *vault, *reveal).succeeded()
+        docker("exec", deployed.container("api"), "sh", "-c", 'echo "" > /app/tokens/token.json')
+        mended = deployed.talkative("playbooks/doctor.yml", *vault, "-e", "repair=true").succeeded()
     # the one place that was asked for, and so none of those that are searched
     assert json.loads(file.read_text())["token"] == current["token"]
     file.unlink()
+    assert deployed.document() == current, "the doctor has put it back"
     secrets = {
         "client secret": client_secret,
         "refresh token": consented["refresh_token"],
@@ -150,7 +153,7 @@ def test_no_secret_leaves_volume_vault_and_sandbox(canary: tuple[Canary, str, li
     }
     assert consented["client_secret"] == client_secret
     assert len(set(secrets.values())) == 5
-    search(deployed, sampler, [first, second, rotated, told, shown], secrets)
+    search(deployed, sampler, [first, second, rotated, told, shown, mended], secrets)
 
 
 @pytest.mark.long

@@ -97,7 +97,7 @@ def slow(deployment: Deployment, seconds: float) -> Iterator[None]:
 
 def test_the_lock_keeps_another_container_out(store: Store) -> None:
     assert store.keeper("push", stdin=json.dumps(store.document))["reason"] == "Created"
-    assert store.keeper("doctor")["problems"] == 0
+    assert store.keeper("doctor")["errors"] == 0
     with subprocess.Popen(store.command("token-keeper", "doctor", "--hold", "60", options=("--name", VOLUME))):
         try:
 

@@ -231,14 +231,15 @@ def clear(store: TokenStore, reason: str, dry_run: bool) -> dict[str, Any]:
 
 @main.command()
 @click.option("--hold", type=Seconds(0), help="Hold the lock for so many seconds, to see that others are kept out.")
+@click.option("--repair", is_flag=True, help="Mend what can be mended without a person, and say what was done.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 @click.pass_obj
-def doctor(store: TokenStore, hold: float | None, as_json: bool) -> None:
-    """Say what is wrong with the volume and what to do; changes nothing, and exits 10 where something is."""
+def doctor(store: TokenStore, hold: float | None, repair: bool, as_json: bool) -> None:
+    """Say what is wrong with the volume and what to do; changes nothing unless asked, and exits 10 on an error."""
     from token_keeper.cli.doctor import diagnose  # noqa: PLC0415 - the other verbs start faster without it
 
     try:
-        diagnose(store.path, hold=hold, as_json=as_json)
+        diagnose(store, hold=hold, mend=repair, as_json=as_json)
     except TokenKeeperError as error:
         fail(error, as_json=as_json)
 

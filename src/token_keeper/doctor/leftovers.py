@@ -35,18 +35,30 @@ def examine_leftovers(volume: Volume) -> list[Finding]:
 
 def _temporary(volume: Volume, names: Iterable[str]) -> Iterator[Finding]:
     """Those that the kit's writers make; the next exchange sweeps them."""
-    mine = volume.replaced_names
-    paths = [volume.directory / name for name in names if name.rpartition(".tmp-")[0] in mine]
-    with contextlib.suppress(OSError):  # no history, or not ours: that is told elsewhere
-        paths += [path for path in (volume.directory / volume.history_name).iterdir() if ".tmp-" in path.name]
-    stale = [str(path.relative_to(volume.directory)) for path in paths if _age(path) > _STALE]
+    stale = [str(path.relative_to(volume.directory)) for path in stale_temporaries(volume, names)]
     if stale:
         yield Finding(
             "Leftovers",
             "warning",
             f"{len(stale)} stale temporary files: {_some(stale)}",
             "nothing: the next exchange sweeps them",
+            "StaleTemporaryFiles",
+            "they are removed, under the lock",
         )
+
+
+def stale_temporaries(volume: Volume, names: Iterable[str]) -> list[Path]:
+    """Return the temporary files that a writer of the kit has left for more than an hour, by their names alone.
+
+    Args:
+        volume: the document's files.
+        names: what is in its directory.
+    """
+    mine = volume.replaced_names
+    paths = [volume.directory / name for name in names if name.rpartition(".tmp-")[0] in mine]
+    with contextlib.suppress(OSError):  # no history, or not ours: that is told elsewhere
+        paths += [path for path in (volume.directory / volume.history_name).iterdir() if ".tmp-" in path.name]
+    return [path for path in paths if _age(path) > _STALE]
 
 
 def _foreign(volume: Volume, names: Iterable[str]) -> Iterator[Finding]:
@@ -64,6 +76,7 @@ def _foreign(volume: Volume, names: Iterable[str]) -> Iterator[Finding]:
             f"{len(found)} files beside {volume.name} that are not Token Keeper's: {_some(found)}",
             f"they may hold the refresh token, and nobody sweeps them: rm them in {volume.directory}, or have the "
             "program that makes them write elsewhere",
+            "ForeignFiles",
         )
 
 
@@ -90,6 +103,7 @@ def _pending(volume: Volume, names: Iterable[str]) -> Iterator[Finding]:
             "warning",
             f"{len(half)} pending files hold no whole reply, their writer died: {_some(half)}",
             "nothing: no writer can use them, and an exchange sweeps them an hour later; Conditions tells of the grant",
+            "HalfReply",
         )
     if empty:
         yield Finding(
@@ -97,9 +111,17 @@ def _pending(volume: Volume, names: Iterable[str]) -> Iterator[Finding]:
             "warning",
             f"{len(empty)} pending files that no reply came into: {_some(empty)}",
             "nothing: the next exchange sweeps them",
+            "EmptyPending",
         )
     if whole:
-        yield Finding("Leftovers", "ok", f"{len(whole)} replies wait in pending files for the next writer")
+        yield Finding(
+            "Leftovers",
+            "info",
+            f"{len(whole)} replies wait in pending files for the next writer: {_some(whole)}",
+            "nothing: the next writer rolls it forward; never delete one, it exists nowhere else",
+            "PendingReply",
+            "the reply is rolled forward, under the lock",
+        )
 
 
 def _staged(volume: Volume) -> Iterator[Finding]:
@@ -107,7 +129,7 @@ def _staged(volume: Volume) -> Iterator[Finding]:
     try:
         staged = Staged.read(volume)
     except TokenCorrupt as error:
-        yield Finding("Leftovers", "problem", error.message, error.remedy)
+        yield Finding("Leftovers", "error", error.message, error.remedy, error.reason)
         return
     except StorageError:
         return  # which the check of owners tells
@@ -115,8 +137,8 @@ def _staged(volume: Volume) -> Iterator[Finding]:
         return
     waiting = time.time() - staged.record.started
     remedy = "go on with the rotation: `token-keeper promote`, or forget it: `token-keeper unstage`"
-    level: Level = "warning" if waiting > _FORGOTTEN else "ok"
-    yield Finding("Leftovers", level, f"a staged document waits for {waiting / 3600:.1f} h", remedy)
+    level: Level = "warning" if waiting > _FORGOTTEN else "info"
+    yield Finding("Leftovers", level, f"a staged document waits for {waiting / 3600:.1f} h", remedy, "Staged")
 
 
 def _is_reply(data: bytes, name: str) -> bool:

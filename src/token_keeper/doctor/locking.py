@@ -45,20 +45,20 @@ def examine_lock(directory: Path, trace: Sequence[str] = ()) -> list[Finding]:
         findings = [
             Finding(
                 "Lock",
-                "problem",
+                "error",
                 f"the lock of {directory} is held for more than {_PATIENCE:g} s by {who}",
                 "look at that container (docker top, docker logs); the lock ends with the process that holds it",
+                "LockHeld",
             )
         ]
     except TokenKeeperError as error:
-        return [Finding("Lock", "problem", error.message, error.remedy)]
+        return [Finding("Lock", "error", error.message, error.remedy, error.reason)]
     return findings + _access(directory)
 
 
 def holders_of(directory: Path) -> list[str]:
     """Name the processes that hold the directory's lock, as far as this PID namespace shows them."""
-    status = directory.stat()
-    wanted = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
+    wanted = name_of_lock(directory)
     found = []
     with contextlib.suppress(OSError), open("/proc/locks", encoding="utf-8") as table:
         for line in table:
@@ -66,6 +66,16 @@ def holders_of(directory: Path) -> list[str]:
             if len(fields) > 5 and fields[1] == "FLOCK" and fields[5] == wanted:
                 found.append(_named(int(fields[4])))
     return found
+
+
+def name_of_lock(directory: Path) -> str:
+    """Return what the kernel's table of locks (/proc/locks) calls the directory, here and on the Docker host.
+
+    Raises:
+        OSError: the directory can't be looked at.
+    """
+    status = directory.stat()
+    return f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
 
 
 def hold(directory: Path, seconds: float) -> None:
@@ -80,7 +90,9 @@ def hold(directory: Path, seconds: float) -> None:
 
 def _exclusion(directory: Path) -> Finding:
     """Have another process try the lock that this one holds."""
-    unknown = Finding("Lock", "warning", "another process could not try the lock", "look whether python3 runs here")
+    unknown = Finding(
+        "Lock", "warning", "another process could not try the lock", "look whether python3 runs here", "LockUntried"
+    )
     try:
         done = subprocess.run(  # noqa: S603 - this interpreter, with a text of our own
             [sys.executable, "-S", "-c", _TRY, str(directory)], capture_output=True, check=False, timeout=30
@@ -92,9 +104,10 @@ def _exclusion(directory: Path) -> Finding:
     if done.returncode == 0:
         return Finding(
             "Lock",
-            "problem",
+            "error",
             f"two processes have the lock of {directory} at the same time: this file system does not lock",
             "use a named volume of the local driver on this host's own disk (ext4, xfs, btrfs)",
+            "LockDoesNotLock",
         )
     return unknown
 
@@ -109,6 +122,7 @@ def _access(directory: Path) -> list[Finding]:
                 f"{directory} has mode {mode:04o}: whoever may open it may hold its lock, and so keep writers waiting, "
                 "even from a read-only mount",
                 "run site.yml, which sets token_volume_mode (0700 by default)",
+                "LockOpen",
             )
         ]
     return [Finding("LockAccess", "ok", f"only the owner may open {directory}")]

@@ -41,7 +41,7 @@ def is_open_to(uid: int, gid: int, status: os.stat_result) -> bool:
 
 def remedy_for(path: Path, directory: os.stat_result, status: os.stat_result) -> str:
     """Say how a file is given to the directory's owner, with the mode that its kind should have."""
-    mode = _FOLDER if stat.S_ISDIR(status.st_mode) else _FILE
+    mode = right_mode(status)
     if status.st_uid == directory.st_uid:
         return f"chmod {mode:04o} {path}"
     return f"as root: chown {directory.st_uid}:{directory.st_gid} {path} && chmod {mode:04o} {path}"
@@ -62,13 +62,35 @@ def _judged(path: Path, directory: os.stat_result, *, folder: bool, spare: bool)
         return None  # a writer was faster
     if not (stat.S_ISDIR(status.st_mode) if folder else stat.S_ISREG(status.st_mode)):
         what = "folder" if folder else "file"
-        return Finding("Files", "warning" if spare else "problem", f"{path} is no {what}", "move it away")
+        level: Level = "warning" if spare else "error"
+        mend = mend_for_folder(path) if empty_folder(path) else ""
+        return Finding("Files", level, f"{path} is no {what}", "move it away", "NotAFile", mend, str(path))
     if status.st_uid == directory.st_uid and stat.S_IMODE(status.st_mode) == (_FOLDER if folder else _FILE):
         return None
     locked_out = not is_open_to(directory.st_uid, directory.st_gid, status)
-    level: Level = "problem" if locked_out and not spare else "warning"
+    level = "error" if locked_out and not spare else "warning"
     why = f", which uid {directory.st_uid}, the directory's owner, can't read" if locked_out else ""
-    return Finding("Files", level, f"{path} belongs to {owner_of(status)}{why}", remedy_for(path, directory, status))
+    remedy, mine = remedy_for(path, directory, status), status.st_uid == directory.st_uid
+    reason, mend = ("WrongMode", remedy) if mine else ("WrongOwner", "")
+    return Finding("Files", level, f"{path} belongs to {owner_of(status)}{why}", remedy, reason, mend, str(path))
+
+
+def right_mode(status: os.stat_result) -> int:
+    """Return the mode that a file of its kind should have."""
+    return _FOLDER if stat.S_ISDIR(status.st_mode) else _FILE
+
+
+def empty_folder(path: Path) -> bool:
+    """Tell whether a directory stands there with nothing in it, so that nothing is lost with it."""
+    try:
+        return stat.S_ISDIR(path.lstat().st_mode) and not any(path.iterdir())
+    except OSError:
+        return False
+
+
+def mend_for_folder(path: Path) -> str:
+    """Say what is done about an empty directory in a file's place."""
+    return f"the empty directory {path} is removed"
 
 
 def _side_files(volume: Volume) -> Iterator[Path]:

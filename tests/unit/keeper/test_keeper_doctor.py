@@ -29,6 +29,8 @@ from token_keeper.filesystem import filesystem_of, is_shared
 from token_keeper.initialise import initialise
 from token_keeper.lock import DirectoryLock
 
+QUIET = {"ok", "info"}
+
 
 def found(path: Path) -> dict[str, Finding]:
     findings = examine(path)
@@ -38,7 +40,7 @@ def found(path: Path) -> dict[str, Finding]:
 
 
 def levels(path: Path) -> dict[str, str]:
-    return {check: finding.level for check, finding in found(path).items() if finding.level != "ok"}
+    return {check: finding.level for check, finding in found(path).items() if finding.level not in QUIET}
 
 
 @pytest.fixture
@@ -57,7 +59,7 @@ def test_a_sound_volume_has_nothing_wrong_and_is_not_changed(sound: Path) -> Non
 
 @pytest.mark.parametrize(
     ("kind", "level"),
-    [("nfs4", "problem"), ("fuse.sshfs", "problem"), ("virtiofs", "problem"), ("overlay", "problem"),
+    [("nfs4", "error"), ("fuse.sshfs", "error"), ("virtiofs", "error"), ("overlay", "error"),
      ("tmpfs", "warning"), (None, "warning")],
 )  # fmt: skip
 def test_file_systems(sound: Path, monkeypatch: pytest.MonkeyPatch, kind: str | None, level: str) -> None:
@@ -101,7 +103,7 @@ def test_who_holds_the_lock_is_named(sound: Path, monkeypatch: pytest.MonkeyPatc
             while not holders_of(sound.parent) and time.monotonic() < deadline:
                 time.sleep(0.02)
             finding = found(sound)["Lock"]
-            assert finding.level == "problem"
+            assert finding.level == "error"
             assert f"process {holder.pid} (" in finding.message
         finally:
             holder.kill()
@@ -128,7 +130,7 @@ def test_of_a_holder_in_another_container_the_volume_tells_what_it_can(
 
 def test_a_lock_that_does_not_lock(sound: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("token_keeper.doctor.locking.subprocess.run", lambda *_, **__: SimpleNamespace(returncode=0))
-    assert levels(sound) == {"Lock": "problem"}
+    assert levels(sound) == {"Lock": "error"}
 
 
 @pytest.mark.parametrize("error", [PermissionError(13, "no"), subprocess.TimeoutExpired("python3", 30)])
@@ -150,7 +152,7 @@ def test_a_directory_that_others_may_open(sound: Path) -> None:
 @pytest.mark.parametrize("text", ["", "{", '{"token": "x"}'])
 def test_a_corrupt_document(sound: Path, text: str) -> None:
     sound.write_text(text)
-    assert levels(sound)["Document"] == "problem"
+    assert levels(sound)["Document"] == "error"
 
 
 def test_a_directory_where_the_document_should_be(sound: Path) -> None:
@@ -160,13 +162,13 @@ def test_a_directory_where_the_document_should_be(sound: Path) -> None:
 
 
 def test_an_empty_volume(path: Path) -> None:
-    assert levels(path)["Document"] == "problem"
+    assert levels(path)["Document"] == "error"
 
 
 def test_no_volume(tmp_path: Path) -> None:
-    assert levels(tmp_path / "nowhere" / "token.json") == {"Directory": "problem"}
+    assert levels(tmp_path / "nowhere" / "token.json") == {"Directory": "error"}
     (tmp_path / "file").touch()
-    assert levels(tmp_path / "file" / "token.json") == {"Directory": "problem"}
+    assert levels(tmp_path / "file" / "token.json") == {"Directory": "error"}
 
 
 def test_wrong_mode_leftovers_and_a_lost_state(sound: Path, provider: Provider) -> None:
@@ -178,11 +180,11 @@ def test_wrong_mode_leftovers_and_a_lost_state(sound: Path, provider: Provider) 
     assert levels(sound) == {"Document": "warning", "Leftovers": "warning", "State": "warning"}
     state_path(sound).unlink()
     state_path(sound).mkdir()
-    assert found(sound)["State"].level == "problem"
+    assert found(sound)["State"].level == "error"
 
 
 def all_found(path: Path, check: str) -> list[Finding]:
-    return [finding for finding in examine(path) if finding.check == check and finding.level != "ok"]
+    return [finding for finding in examine(path) if finding.check == check and finding.level not in QUIET]
 
 
 def test_what_is_advised_for_a_wrong_mode_helps(sound: Path) -> None:
@@ -284,7 +286,7 @@ def test_a_side_file_of_another_kind(sound: Path) -> None:
             side.mkdir(mode=0o700)
         [finding] = [finding for finding in all_found(sound, "Files") if str(side) in finding.message]
         spare = name in {".token.json.events", ".token.json.keeper"}
-        assert (finding.level, finding.remedy) == ("warning" if spare else "problem", "move it away")
+        assert (finding.level, finding.remedy) == ("warning" if spare else "error", "move it away")
 
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
@@ -328,12 +330,12 @@ def test_a_document_that_the_app_cannot_read_hides_nothing_else(of_the_app: Path
     findings = found_as_the_app(of_the_app)
     assert set(findings) == {"Document", "Leftovers", "Clock"}
     document = findings["Document"]
-    assert document["level"] == "problem"
+    assert document["level"] == "error"
     assert f"uid 1999 may not read {of_the_app}" in document["message"]
     assert "puts the last sound document back" in document["remedy"]
     seen_by_root = found(of_the_app)["Document"]
     chown = f"as root: chown 1999:1998 {of_the_app} && chmod 0600 {of_the_app}"
-    assert (seen_by_root.level, seen_by_root.remedy) == ("problem", chown)
+    assert (seen_by_root.level, seen_by_root.remedy) == ("error", chown)
     assert as_the_app("import sys; from token_keeper import TokenStore; TokenStore(sys.argv[1]).access_token()",
                       str(of_the_app)).returncode == 0  # fmt: skip
     assert found_as_the_app(of_the_app).keys() == {"Leftovers", "Clock"}
@@ -346,7 +348,7 @@ def test_a_side_file_that_the_app_cannot_read_is_named(of_the_app: Path) -> None
         os.chown(side, 0, 0)
         for finding in (found_as_the_app(of_the_app)["Files"], found(of_the_app)["Files"].as_dict()):
             spare = side.name in {".token.json.events", ".token.json.keeper"}
-            assert finding["level"] == ("warning" if spare else "problem")
+            assert finding["level"] == ("warning" if spare else "error")
             assert finding["message"].startswith(f"{side} belongs to 0:0, mode {mode:04o}")
             assert finding["remedy"] == f"as root: chown 1999:1998 {side} && chmod {mode:04o} {side}"
         os.chown(side, 1999, 1998)
@@ -359,7 +361,7 @@ def test_one_check_that_fails_hides_no_other(sound: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr("token_keeper.doctor.examination.examine_owners", fail)
     findings = found(sound)
-    assert levels(sound) == {"Files": "problem"}
+    assert levels(sound) == {"Files": "error"}
     assert "/somewhere" in findings["Files"].message
     assert {"Directory", "Lock", "Document", "State", "Leftovers", "Conditions", "Events"} <= set(findings)
 
@@ -371,7 +373,7 @@ def test_a_dead_grant_and_a_clock_that_is_off(store: TokenStore, provider: Provi
     provider.live.clear()
     with pytest.raises(ReauthRequired):
         store.access_token()
-    assert {"Document": "problem", "Conditions": "warning"}.items() <= levels(sound).items()
+    assert {"Document": "error", "Conditions": "warning"}.items() <= levels(sound).items()
     assert "ReauthRequired" not in found(sound)["Clock"].message
 
 
@@ -389,5 +391,5 @@ def test_the_verb(sound: Path) -> None:
     done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=False, timeout=60)
     report = json.loads(done.stdout)
     assert done.returncode == 10
-    assert report["problems"] >= 1
-    assert {"check", "level", "message", "remedy"} == set(report["findings"][0])
+    assert report["errors"] >= 1
+    assert {"check", "level", "message", "remedy", "reason", "mend", "where"} == set(report["findings"][0])

@@ -301,7 +301,7 @@ def test_a_staged_file_that_is_broken_is_said_and_can_be_forgotten(
     status = store.status()
     assert status.staged is not None
     assert status.staged["reason"] == "StagedCorrupt"
-    assert [found.message for found in examine(path) if found.level == "problem"]
+    assert [found.message for found in examine(path) if found.level == "error"]
     assert store.rotation.unstage().changed
     assert not staged_path(path).exists()
 
@@ -524,7 +524,7 @@ def test_the_doctor_tells_of_a_staged_document(store: TokenStore, provider: Prov
     push(store, provider.grant())
     store.rotation.stage(provider.grant())
     found = {finding.message: finding.level for finding in examine(path) if finding.check == "Leftovers"}
-    assert found == {"a staged document waits for 0.0 h": "ok"}
+    assert found == {"a staged document waits for 0.0 h": "info"}
     fields = json.loads(staged_path(path).read_text())
     fields["record"]["started"] -= 100_000
     staged_path(path).write_text(json.dumps(fields))

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from module_utils.token_keeper_helper import arguments, backup_arguments
+from module_utils.token_keeper_helper.doctor_arguments import TOKEN_DOCTOR
 from module_utils.token_keeper_helper.rotation_arguments import TOKEN_ROTATION
 from pretended import ROOT
 
@@ -21,6 +22,7 @@ MODULES = {
     "token_backup": backup_arguments.TOKEN_BACKUP,
     "token_restore": backup_arguments.TOKEN_RESTORE,
     "token_document": backup_arguments.TOKEN_DOCUMENT,
+    "token_doctor": TOKEN_DOCTOR,
 }
 PARTS = sorted((ROOT / "module_utils").rglob("*.py")) + sorted((ROOT / "library").glob("*.py"))
 
