@@ -121,7 +121,14 @@ def _owner(
         # who starts as root may go on as anybody
         others = sorted(name for name, one in consumers.items() if one["uid"] not in (None, 0, uid))
         if others:
-            return uid, gid, [f"token_volume_uid is {uid}, and {_users(consumers, others)}; {_WAY_OUT}"]
+            return (
+                uid,
+                gid,
+                [
+                    f"token_volume_uid is {uid}, and {_users(consumers, others)}: leave it out, and the owner is found; where they "
+                    f"differ, {_WAY_OUT}"
+                ],
+            )
         return uid, gid if gid is not None else next((g for u, g in owners if u == uid), uid), []
     if len({owner for owner, _ in owners}) > 1:
         return None, None, [f"one token can't be shared: {_users(consumers, sorted(consumers))}; {_WAY_OUT}"]
