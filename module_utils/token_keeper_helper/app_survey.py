@@ -125,7 +125,7 @@ def _owner(
                 uid,
                 gid,
                 [
-                    f"token_volume_uid is {uid}, and {_users(consumers, others)}: leave it out, and the owner is found; where they "
+                    f"token_volume_uid is {uid}, and {_users(consumers, others)}: leave it out, and it is found; where they "
                     f"differ, {_WAY_OUT}"
                 ],
             )
