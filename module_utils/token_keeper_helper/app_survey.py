@@ -125,8 +125,8 @@ def _owner(
                 uid,
                 gid,
                 [
-                    f"token_volume_uid is {uid}, and {_users(consumers, others)}: leave it out, and it is found; where they "
-                    f"differ, {_WAY_OUT}"
+                    f"token_volume_uid is {uid}, and {_users(consumers, others)}: leave it out, so that it is found; "
+                    f"where they differ, {_WAY_OUT}"
                 ],
             )
         return uid, gid if gid is not None else next((g for u, g in owners if u == uid), uid), []
