@@ -43,10 +43,13 @@ def deliver(engine: Engine, script: str, parameters: Mapping[str, Any], *, check
         ModuleFailure: a secret is none, or the engine refused.
     """
     wanted = [_files(parameters["secrets"], volume) for volume in parameters["volumes"]]
+    if not check_mode:
+        for volume in parameters["volumes"]:
+            _check_owner(volume)
     revisions, news = {}, {}
     for volume, files in zip(parameters["volumes"], wanted):  # noqa: B905 - Python 3.9 has no strict
         name = str(volume["volume"])
-        if engine.volume(name) is None:
+        if engine.volume(name) is None or volume["uid"] is None:
             if check_mode:
                 revisions[name], news[name] = 1, sorted(files)
                 continue
@@ -68,9 +71,13 @@ def deliver(engine: Engine, script: str, parameters: Mapping[str, Any], *, check
 def _files(secrets: Mapping[str, Any], volume: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     if not _VOLUME.fullmatch(str(volume["volume"])):
         raise usage(f"{volume['volume']!r} is not the name of a Docker volume", "correct the project's name")
+    return {str(name): _file(str(name), secrets[name]) for name in volume["names"]}
+
+
+def _check_owner(volume: Mapping[str, Any]) -> None:
+    """In check mode the image that says so may not be there yet."""
     if volume["uid"] is None or volume["gid"] is None:
         raise usage(f"nobody knows whose the secrets in {volume['volume']} are", "have the service's image on the host")
-    return {str(name): _file(str(name), secrets[name]) for name in volume["names"]}
 
 
 def _file(name: str, secret: Mapping[str, Any]) -> dict[str, str]:

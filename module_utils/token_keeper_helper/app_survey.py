@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -83,7 +84,8 @@ def _project(parameters: Mapping[str, Any]) -> compose_config.Project:
     common = {name: parameters[name] for name in ("profiles", "env_files")}
     name = parameters["project_name"]
     if parameters["definition"] is not None:
-        return compose_config.Project("/", name=name, definition=parameters["definition"], **common)
+        folder = os.path.dirname(parameters["override"]) or "/"
+        return compose_config.Project(folder, name=name, definition=parameters["definition"], **common)
     folder = parameters["project_src"].rstrip("/") or "/"
     return compose_config.project_in(folder, parameters["files"], without=parameters["override"], name=name, **common)
 
