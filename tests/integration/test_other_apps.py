@@ -152,6 +152,41 @@ def test_somebody_else_s_project_runs_with_a_managed_token_and_is_given_back(
         deployed.playbook("playbooks/teardown.yml", *ours, "-e", "teardown_volume=true")
 
 
+@pytest.mark.long
+def test_a_token_in_a_file_moves_into_the_volume_and_back(theirs: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
+    folder, _ = theirs
+    deployed = Deployment("tk-itest-theirs", 28089, 29409, tmp_path, {"app_stack_compose_dir": str(folder)})
+    move, web = "playbooks/migrate_bind_mount.yml", "theirs-itest-web-1"
+    file, before = folder / "creds" / "token.json", files_of(folder)
+    try:
+        deployed.playbook("site.yml").succeeded()
+        back = deployed.playbook(move, "-vvvv", "-e", "undo=true", ANSIBLE_DEBUG="1").succeeded()
+        document = json.loads(file.read_text())
+        secrets = {name: document[name] for name in ("token", "refresh_token", "client_secret")}
+        assert found_in(back.output, secrets) == []
+        assert mounts(web) == {"/data/creds": str(folder / "creds")}
+        eventually(lambda: works(web), within=20, what="it has a valid token from the file")
+        assert deployed.playbook(move, "-e", "undo=true").succeeded().changed == 0
+
+        # as an unmodified app would leave it, after a renewal that nobody of the kit has seen
+        newer = {**document, "token": "renewed-by-the-app", "expiry": "2099-01-01T00:00:00Z"}
+        file.write_text(json.dumps(newer))
+        assert deployed.playbook(move, "--check").succeeded().changed > 0
+        assert mounts(web) == {"/data/creds": str(folder / "creds")}
+        there = deployed.playbook(move, "-vvvv", ANSIBLE_DEBUG="1").succeeded()
+        assert found_in(there.output, secrets) == []
+        assert "It still holds secrets" in there.text
+        assert mounts(web)["/data/creds"] == deployed.volume
+        eventually(lambda: works(web), within=20, what="it has a valid token from the volume")
+        events = docker("exec", web, "cat", "/data/creds/.token.json.events")
+        assert "push" in events
+        removed = deployed.playbook(move, "-e", "remove_host_file=true").succeeded()
+        assert removed.changed == 1
+        assert files_of(folder) == before
+    finally:
+        deployed.remove()
+
+
 def test_images_by_name_run_with_a_managed_token(image: str, tmp_path: Path) -> None:
     reader = {
         "image": image,

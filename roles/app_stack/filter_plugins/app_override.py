@@ -123,6 +123,21 @@ def expected(found: Found, keeper: str) -> list[dict[str, Any]]:
     return consumers + ([{"service": keeper, "containers": 1, "processes": 1}] if keeper else [])
 
 
+def old_files(found: Found) -> list[str]:
+    """Return the files of the host that the application's own files mount as its token, alone or in their folder."""
+    files = set()
+    for name in found["consumers"]:
+        for mount in found["services"][name]["volumes"]:
+            target = posixpath.normpath(mount["target"])
+            if mount.get("type") != "bind":
+                continue
+            if target == found["directory"]:
+                files.add(posixpath.join(mount["source"], found["file"]))
+            elif _is_token(mount, found["file"]):
+                files.add(str(mount["source"]))
+    return sorted(files)
+
+
 def secret_mounts(secrets: Mapping[str, Any], project: str, target: str) -> dict[str, Any]:
     """Return, for each service that has secrets, the volume that they come in; names alone, no value.
 
@@ -197,13 +212,16 @@ def _without_what_is_in_the_way(
 ) -> dict[str, Any]:
     """Return the mounts, and the application's own lists anew where one of theirs would lie over or beside ours.
 
-    A mount at the same path Compose replaces by itself. A file that is bound over the token, and memory at the same
-    path, it would leave.
+    A mount at the same path Compose replaces by itself. A file of the host that is bound as the token, over ours or elsewhere,
+    and memory at the same path, it would leave; a file that is gone one day Docker would make anew, as a folder.
     """
     places = {mount["target"] for mount in mounts}
-    document = posixpath.join(found["directory"], found["file"])
-    kept = [mount for mount in theirs["volumes"] if posixpath.normpath(mount["target"]) not in {*places, document}]
-    shadowed = any(posixpath.normpath(mount["target"]) == document for mount in theirs["volumes"])
+    kept = [
+        mount
+        for mount in theirs["volumes"]
+        if posixpath.normpath(mount["target"]) not in places and not _is_token(mount, found["file"])
+    ]
+    shadowed = any(_is_token(mount, found["file"]) for mount in theirs["volumes"])
     memory = [entry for entry in theirs["tmpfs"] if posixpath.normpath(entry.partition(":")[0]) not in places]
     result: dict[str, Any] = {}
     if mounts:
@@ -211,6 +229,10 @@ def _without_what_is_in_the_way(
     if len(memory) != len(theirs["tmpfs"]):
         result["tmpfs"] = Instead([*memory, *own.get("tmpfs", [])])
     return result
+
+
+def _is_token(mount: Mapping[str, Any], file: str) -> bool:
+    return mount.get("type") == "bind" and posixpath.basename(posixpath.normpath(mount["target"])) == file
 
 
 def _mount(volume: str, target: str) -> dict[str, Any]:
@@ -244,6 +266,7 @@ class FilterModule:
         return {
             "app_stack_definition": definition,
             "app_stack_expected": expected,
+            "app_stack_old_files": old_files,
             "app_stack_override": override,
             "app_stack_problems": problems,
             "app_stack_revised": revised,

@@ -160,3 +160,18 @@ def test_those_that_have_containers_are_expected_and_the_keeper_reports(filters:
         {"service": "keeper", "containers": 1, "processes": 1},
     ]
     assert filters.expected(found(), "") == []
+
+
+def test_the_file_that_was_the_token_is_found(filters: ModuleType) -> None:
+    folder = {"type": "bind", "source": "/srv/creds", "target": "/app/tokens"}
+    alone = {"type": "bind", "source": "/srv/token.json", "target": "/app/token.json"}
+    other = {"type": "volume", "source": "data", "target": "/app/tokens"}
+    assert filters.old_files(found(web=service(volumes=[folder]))) == ["/srv/creds/token.json"]
+    assert filters.old_files(found(web=service(volumes=[alone]), worker=service(volumes=[alone]))) == [
+        "/srv/token.json"
+    ]
+    assert filters.old_files(found(web=service(volumes=[folder]), worker=service(volumes=[alone]))) == [
+        "/srv/creds/token.json",
+        "/srv/token.json",
+    ]
+    assert filters.old_files(found(web=service(volumes=[other]))) == []
