@@ -57,7 +57,7 @@ def override(found: Found, wishes: Mapping[str, Any]) -> dict[str, Any]:
             ``hardening``: measures by service, ``*`` for all that get the token.
             ``attach``: whether those that get the token join the network too.
             ``keeper``: the keeper's service by its name, or nothing.
-            ``secrets``: as :func:`secret_mounts` returns them.
+            ``secrets``: as :func:`revised` returns them.
     """
     secrets = wishes["secrets"]
     services = {}
@@ -90,7 +90,7 @@ def definition(services: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def problems(found: Found, wishes: Mapping[str, Any]) -> list[str]:
-    """Say what of the operator's wishes can't be had, a sentence each."""
+    """Say what of the operator's wishes (keeper, hardening, secrets) can't be had, a sentence each."""
     sentences = []
     for name in wishes["keeper"]:
         if name in found["all_services"]:
@@ -212,20 +212,19 @@ def _without_what_is_in_the_way(
 ) -> dict[str, Any]:
     """Return the mounts, and the application's own lists anew where one of theirs would lie over or beside ours.
 
-    A mount at the same path Compose replaces by itself. A file of the host that is bound as the token, over ours or elsewhere,
-    and memory at the same path, it would leave; a file that is gone one day Docker would make anew, as a folder.
+    A mount at the same path Compose replaces by itself. A file of the host that is bound as the token, over ours or
+    elsewhere, and memory at the same path, it would leave; a file that is gone one day Docker makes anew, as a folder.
     """
     places = {mount["target"] for mount in mounts}
+    consumer = any(mount["source"] == TOKEN for mount in mounts)
+    old = [mount for mount in theirs["volumes"] if consumer and _is_token(mount, found["file"])]
     kept = [
-        mount
-        for mount in theirs["volumes"]
-        if posixpath.normpath(mount["target"]) not in places and not _is_token(mount, found["file"])
+        mount for mount in theirs["volumes"] if posixpath.normpath(mount["target"]) not in places and mount not in old
     ]
-    shadowed = any(_is_token(mount, found["file"]) for mount in theirs["volumes"])
     memory = [entry for entry in theirs["tmpfs"] if posixpath.normpath(entry.partition(":")[0]) not in places]
     result: dict[str, Any] = {}
     if mounts:
-        result["volumes"] = Instead([*kept, *mounts]) if shadowed else list(mounts)
+        result["volumes"] = Instead([*kept, *mounts]) if old else list(mounts)
     if len(memory) != len(theirs["tmpfs"]):
         result["tmpfs"] = Instead([*memory, *own.get("tmpfs", [])])
     return result
