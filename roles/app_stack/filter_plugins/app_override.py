@@ -85,7 +85,7 @@ def text(wanted: Mapping[str, Any], head: str) -> str:
 
 def definition(services: Mapping[str, Any]) -> dict[str, Any]:
     """Return a Compose file's content for services as the operator has written them; a ``$`` stays one."""
-    found: dict[str, Any] = _doubled({"services": _plain(services)})
+    found: dict[str, Any] = _doubled({"services": services})
     return found
 
 
@@ -239,22 +239,17 @@ def _mount(volume: str, target: str) -> dict[str, Any]:
 
 
 def _doubled(value: Any) -> Any:
+    """Return a value with every ``$`` doubled, and Ansible's own kinds of values as those of JSON."""
     if isinstance(value, str):
         return str(value).replace("$", "$$")
     if isinstance(value, Mapping):
-        return {key: _doubled(one) for key, one in value.items()}
-    if isinstance(value, Instead):
-        return Instead(_doubled(one) for one in value)
-    return [_doubled(one) for one in value] if isinstance(value, list | tuple) else value
-
-
-def _plain(value: Any) -> Any:
-    """Return Ansible's own kinds of values as those of JSON."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(one) for key, one in value.items()}
+        return {str(key): _doubled(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
-    return str(value) if isinstance(value, str) else value
+        every = [_doubled(one) for one in value]
+        return Instead(every) if isinstance(value, Instead) else every
+    if isinstance(value, bool) or value is None:
+        return value
+    return int(value) if isinstance(value, int) else float(value) if isinstance(value, float) else str(value)
 
 
 class FilterModule:
