@@ -119,6 +119,7 @@ def test_somebody_else_s_project_runs_with_a_managed_token_and_is_given_back(
     variables.write_text(json.dumps({"app_stack_compose_dir": str(folder), "app_stack_secrets": given}))
     ours = ("-e", f"@{variables}")
     deployed = Deployment("tk-itest-theirs", 28089, 29409, tmp_path)
+    deployed.clear_away()
     before = files_of(folder)
     web = ["theirs-itest-web-1", "theirs-itest-web-2"]
     try:
@@ -156,6 +157,7 @@ def test_somebody_else_s_project_runs_with_a_managed_token_and_is_given_back(
 def test_a_token_in_a_file_moves_into_the_volume_and_back(theirs: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
     folder, _ = theirs
     deployed = Deployment("tk-itest-theirs", 28089, 29409, tmp_path, {"app_stack_compose_dir": str(folder)})
+    deployed.clear_away()
     move, web = "playbooks/migrate_bind_mount.yml", "theirs-itest-web-1"
     file, before = folder / "creds" / "token.json", files_of(folder)
     try:
@@ -198,6 +200,7 @@ def test_images_by_name_run_with_a_managed_token(image: str, tmp_path: Path) -> 
     }
     variables = {"app_stack_services": {"web": reader, "worker": {**reader, "deploy": {"replicas": 2}}}}
     deployed = Deployment("tk-itest-images", 28090, 29410, tmp_path, variables)
+    deployed.clear_away()
     try:
         assert "level container" in deployed.playbook("site.yml").succeeded().text
         for container in (deployed.container("web"), deployed.container("worker", 2)):
