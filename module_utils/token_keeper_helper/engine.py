@@ -73,6 +73,20 @@ class Engine:
         client, server = told.get("Client") or {}, told.get("Server") or {}
         return {"version": str(server.get("Version") or ""), "context": str(client.get("Context") or "default")}
 
+    def image(self, name: str) -> dict[str, Any] | None:
+        """Return what ``docker image inspect`` knows, or ``None`` if there is no such image.
+
+        Raises:
+            ModuleFailure: the engine could not be asked.
+        """
+        completed = self.docker("image", "inspect", name)
+        if completed.exit_code == 0:
+            found: list[dict[str, Any]] = self._decoded(completed, list)
+            return found[0]
+        if "no such image" in completed.stderr.lower():
+            return None
+        raise self._failure(completed)
+
     def remove_volume(self, name: str) -> None:
         """Remove a volume and everything in it.
 

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import yaml
 from module_utils.token_keeper_helper import arguments, backup_arguments
+from module_utils.token_keeper_helper.app_secrets import APP_SECRETS
+from module_utils.token_keeper_helper.app_survey import APP_SERVICES_INFO
 from module_utils.token_keeper_helper.doctor_arguments import TOKEN_DOCTOR
 from module_utils.token_keeper_helper.rotation_arguments import TOKEN_ROTATION
 from pretended import ROOT
@@ -23,6 +25,7 @@ MODULES = {
     "token_restore": backup_arguments.TOKEN_RESTORE,
     "token_document": backup_arguments.TOKEN_DOCUMENT,
     "token_doctor": TOKEN_DOCTOR,
+    "app_services_info": APP_SERVICES_INFO,
 }
 PARTS = sorted((ROOT / "module_utils").rglob("*.py")) + sorted((ROOT / "library").glob("*.py"))
 
@@ -88,6 +91,7 @@ def test_what_runs_on_a_host_is_python_3_9(path: Any) -> None:
 
 def test_options_that_hold_secrets_are_marked() -> None:
     assert arguments.TOKEN_VOLUME["document"]["no_log"] is True
+    assert APP_SECRETS["secrets"]["no_log"] is True
     assert arguments.OAUTH_TOKEN["client_secrets"]["no_log"] is True
     assert TOKEN_ROTATION["document"]["no_log"] is True
     assert TOKEN_ROTATION["client_secrets"]["no_log"] is True

@@ -1,0 +1,177 @@
+"""The override that gives somebody's application its token, and what Compose makes of it."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import yaml
+
+PLUGIN = Path(__file__).resolve().parents[3] / "roles/app_stack/filter_plugins/app_override.py"
+
+
+@pytest.fixture(scope="module")
+def filters() -> ModuleType:
+    """Return the plugin, which lies where Ansible looks for it and not on Python's path."""
+    spec = importlib.util.spec_from_file_location("app_override", PLUGIN)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def service(**more: Any) -> dict[str, Any]:
+    plain = {
+        "uid": 5,
+        "gid": 6,
+        "containers": 1,
+        "volumes": [],
+        "tmpfs": [],
+        "networks": ["default"],
+        "network_mode": "",
+    }
+    return {**plain, "secrets": False, **more}
+
+
+def found(**services: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "services": services,
+        "consumers": list(services),
+        "all_services": [*services, "db"],
+        "directory": "/app/tokens",
+        "file": "token.json",
+    }
+
+
+def wishes(**more: Any) -> dict[str, Any]:
+    plain = {"volume": "token_data", "network": "egress", "environment": {}, "users": {}, "hardening": {}}
+    return {**plain, "attach": False, "keeper": {}, "secrets": {}, **more}
+
+
+TOKEN = {"type": "volume", "source": "token-keeper-token", "target": "/app/tokens", "volume": {"nocopy": True}}
+
+
+def test_one_mount_is_all_that_an_application_gets_by_itself(filters: ModuleType) -> None:
+    made = filters.override(found(web=service()), wishes())
+    assert made == {
+        "services": {"web": {"volumes": [TOKEN]}},
+        "volumes": {"token-keeper-token": {"name": "token_data", "external": True}},
+    }
+
+
+def test_a_mount_in_the_same_place_is_left_to_compose_to_replace(filters: ModuleType) -> None:
+    theirs = [
+        {"type": "bind", "source": "/srv/tokens", "target": "/app/tokens/"},
+        {"type": "volume", "target": "/data"},
+    ]
+    made = filters.override(found(web=service(volumes=theirs)), wishes())
+    assert made["services"]["web"]["volumes"] == [TOKEN]
+    assert "!override" not in filters.text(made, "head")
+
+
+def test_a_file_that_is_bound_over_the_token_goes_and_all_else_stays(filters: ModuleType) -> None:
+    data = {"type": "volume", "source": "data", "target": "/data", "volume": {}}
+    theirs = [{"type": "bind", "source": "/srv/token.json", "target": "/app/tokens/token.json"}, data]
+    made = filters.override(found(web=service(volumes=theirs)), wishes())
+    assert list(made["services"]["web"]["volumes"]) == [data, TOKEN]
+    assert "volumes: !override\n" in filters.text(made, "head")
+
+
+def test_memory_in_that_place_goes(filters: ModuleType) -> None:
+    made = filters.override(found(web=service(tmpfs=["/app/tokens:size=1m", "/run"])), wishes())
+    assert made["services"]["web"]["tmpfs"] == ["/run"]
+    assert "tmpfs: !override\n" in filters.text(made, "head")
+
+
+def test_the_network_comes_beside_those_that_are_there(filters: ModuleType) -> None:
+    made = filters.override(found(web=service(), api=service(networks=["front"])), wishes(attach=True))
+    assert made["services"]["web"]["networks"] == {"default": None, "token-keeper-egress": None}
+    assert made["services"]["api"]["networks"] == {"front": None, "token-keeper-egress": None}
+    host = filters.override(found(web=service(networks=[], network_mode="host")), wishes(attach=True))
+    assert "networks" not in host["services"]["web"]
+
+
+def test_hardening_is_what_was_asked_for(filters: ModuleType) -> None:
+    asked = {"*": ["no_new_privileges"], "web": ["cap_drop", "read_only", "tmp"]}
+    made = filters.override(found(web=service(), worker=service()), wishes(hardening=asked))["services"]
+    assert made["worker"] == {"security_opt": ["no-new-privileges:true"], "volumes": [TOKEN]}
+    assert (made["web"]["cap_drop"], made["web"]["read_only"]) == (["ALL"], True)
+    assert "security_opt" not in made["web"]
+
+
+SECRETS = {
+    "db_password": {"value": "canary", "services": ["db", "web"], "env": "DB_PASSWORD_FILE"},
+    "key": {"value": "canary", "services": ["web"]},
+}
+
+
+def test_each_service_mounts_its_own_secrets_read_only(filters: ModuleType) -> None:
+    mounts = filters.secret_mounts(SECRETS, "theirs", "/run/secrets")
+    assert "canary" not in str(mounts)
+    mounts = filters.revised(mounts, {"theirs_secrets_web": 3})
+    known = {**found(web=service(), db=service(uid=0, gid=0)), "consumers": ["web"]}
+    made = filters.override(known, wishes(secrets=mounts))
+    web, db = made["services"]["web"], made["services"]["db"]
+    assert [mount["target"] for mount in web["volumes"]] == ["/app/tokens", "/run/secrets"]
+    assert [(mount["target"], mount["read_only"]) for mount in db["volumes"]] == [("/run/secrets", True)]
+    assert web["environment"] == db["environment"] == {"DB_PASSWORD_FILE": "/run/secrets/db_password"}
+    assert web["labels"] == {"io.token-keeper.secrets": "3"}
+    assert made["volumes"]["token-keeper-secrets-db"] == {"name": "theirs_secrets_db", "external": True}
+    assert filters.secret_volumes(mounts, known) == [
+        {"volume": "theirs_secrets_db", "names": ["db_password"], "uid": 0, "gid": 0},
+        {"volume": "theirs_secrets_web", "names": ["db_password", "key"], "uid": 5, "gid": 6},
+    ]
+
+
+def test_a_dollar_stays_a_dollar(filters: ModuleType) -> None:
+    made = filters.override(found(web=service()), wishes(environment={"PATTERN": "^a$"}))
+    assert yaml.safe_load(filters.text(made, "head"))["services"]["web"]["environment"] == {"PATTERN": "^a$$"}
+    assert filters.definition({"web": {"command": ["$HOME"]}}) == {"services": {"web": {"command": ["$$HOME"]}}}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        ({"keeper": {"db": {}}}, "a service db of its own"),
+        ({"hardening": {"*": ["armour"]}}, "app_stack_hardening has armour, which is none of no_new_privileges"),
+        ({"hardening": {"db": []}}, "names db, which does not get the token (web do)"),
+    ],
+)
+def test_what_cannot_be_is_said(filters: ModuleType, wanted: dict[str, Any], said: str) -> None:
+    (problem,) = filters.problems(found(web=service()), wishes(**wanted))
+    assert said in problem
+
+
+def test_secrets_of_their_own_in_that_folder_are_not_covered(filters: ModuleType) -> None:
+    theirs = found(web=service(secrets=True))
+    for target, number in (("/run/secrets", 1), ("/run/kit", 0)):
+        mounts = filters.secret_mounts({"key": {"value": "x", "services": ["web"]}}, "theirs", target)
+        assert len(filters.problems(theirs, wishes(secrets=mounts))) == number
+
+
+def test_those_that_have_containers_are_expected_and_the_keeper_reports(filters: ModuleType) -> None:
+    expected = filters.expected(found(web=service(containers=2), off=service(containers=0)), "keeper")
+    assert expected == [
+        {"service": "web", "containers": 2, "processes": 0},
+        {"service": "keeper", "containers": 1, "processes": 1},
+    ]
+    assert filters.expected(found(), "") == []
+
+
+def test_the_file_that_was_the_token_is_found(filters: ModuleType) -> None:
+    folder = {"type": "bind", "source": "/srv/creds", "target": "/app/tokens"}
+    alone = {"type": "bind", "source": "/srv/token.json", "target": "/app/token.json"}
+    other = {"type": "volume", "source": "data", "target": "/app/tokens"}
+    assert filters.old_files(found(web=service(volumes=[folder]))) == ["/srv/creds/token.json"]
+    assert filters.old_files(found(web=service(volumes=[alone]), worker=service(volumes=[alone]))) == [
+        "/srv/token.json"
+    ]
+    assert filters.old_files(found(web=service(volumes=[folder]), worker=service(volumes=[alone]))) == [
+        "/srv/creds/token.json",
+        "/srv/token.json",
+    ]
+    assert filters.old_files(found(web=service(volumes=[other]))) == []
