@@ -95,6 +95,7 @@ INSIDE = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("reason", INSIDE)
 def test_what_is_wrong_inside_the_volume_is_mended(place: Place, reason: str) -> None:
     place.run("api")
@@ -204,6 +205,7 @@ def test_who_keeps_the_lock_is_named_and_goes_on_where_it_was_frozen(place: Plac
     assert by_reason(found["findings"]).keys() == {"ReadOnly"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("options", "reason"), [("size=64k", "NoSpace"), ("size=1m,nr_inodes=6", "NoInodes")])
 def test_a_disk_that_is_full(image: str, tmp_path: Path, options: str, reason: str) -> None:
     device = ("--opt=type=tmpfs", "--opt=device=tmpfs", f"--opt=o={options},uid=999,gid=999,mode=0700")
@@ -257,6 +259,7 @@ def test_a_sound_deployment_is_looked_at_and_left_alone(deployment: Deployment) 
     assert (facts(deployment), deployment.exchanges()) == (before, asked)
 
 
+@pytest.mark.long
 def test_a_deployment_in_many_troubles_is_mended_step_by_step(deployment: Deployment, image: str) -> None:
     before, asked = facts(deployment), deployment.exchanges()
     api, first, second = deployment.consumers()

@@ -189,6 +189,7 @@ def test_a_token_in_a_file_moves_into_the_volume_and_back(theirs: tuple[Path, di
         deployed.remove()
 
 
+@pytest.mark.long
 def test_images_by_name_run_with_a_managed_token(image: str, tmp_path: Path) -> None:
     reader = {
         "image": image,
