@@ -16,6 +16,7 @@ find_missing() {
     command -v strace >/dev/null || wanted strace "with which the tests in tests/faults stop a process at a chosen system call"
     command -v jq >/dev/null || wanted jq "with which a shell script in samples reads the token"
     command -v curl >/dev/null || wanted curl "with which it calls an API"
+    command -v node >/dev/null || wanted nodejs "with which another one does the same"
     command -v systemd-analyze >/dev/null || wanted systemd "with which the tests have the units of a timer judged"
     (cd bench && ../.venv/bin/python -c 'import redis_server, sys; sys.exit(redis_server.program() is None)') ||
         wanted redis-server "which the tests of the reference stack run"

@@ -384,6 +384,7 @@ def test_consumers_are_found_and_proven(volume: TokenVolume, tmp_path: Path) -> 
     found = {each["container"]: each for each in played.result["consumers"]}
     assert found[api] == {
         "container": api,
+        "hostname": json.loads(docker("inspect", api))[0]["Config"]["Hostname"],
         "service": "api",
         "mount": "/app/tokens",
         "level": "container",

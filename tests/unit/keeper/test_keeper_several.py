@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -32,7 +31,6 @@ SHELL_APP = SAMPLES / "shell/calendars.sh"
 IN_OTHER_LANGUAGES = {
     "shell": ["bash", str(SHELL_APP)],
     "node": ["node", str(SAMPLES / "node/calendars.mjs")],
-    "go": ["go", "run", str(SAMPLES / "go/calendars.go")],
 }
 
 
@@ -118,16 +116,12 @@ def test_two_accounts_in_one_volume_are_kept_and_not_mixed_up(path: Path, monkey
 
 
 @pytest.mark.parametrize("language", IN_OTHER_LANGUAGES)
-def test_an_app_in_another_language_reads_the_file(path: Path, tmp_path: Path, language: str) -> None:
-    """Those of languages that are there: the shell is always tried."""
+def test_an_app_in_another_language_reads_the_file(path: Path, language: str) -> None:
     command = IN_OTHER_LANGUAGES[language]
-    if shutil.which(command[0]) is None:
-        assert language != "shell"
-        pytest.skip(f"{command[0]} is not installed")
     with running_sandbox() as sandbox:
         consented(sandbox, path, "one@sandbox.invalid")
         told = {"TOKEN_FILE": str(path), "CALENDAR_API": sandbox.calendar_endpoint, "NO_PROXY": "127.0.0.1"}
-        environment = os.environ | told | {"GOCACHE": str(tmp_path / "go"), "GO111MODULE": "off"}
+        environment = os.environ | told
         before = path.read_bytes()
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=240)
         assert (done.stdout, done.stderr, done.returncode) == ("one@sandbox.invalid\n", "", 0)
