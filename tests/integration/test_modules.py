@@ -380,11 +380,12 @@ def test_consumers_are_found_and_proven(volume: TokenVolume, tmp_path: Path) -> 
     ):
         task = {"token_volume_info": {**volume.options, "consumers": True, "expect_generation": 1, "timeout": 0}}
         played = play(tmp_path, task)
+        hostname = docker("inspect", "--format", "{{.Config.Hostname}}", api).strip()
     assert played.code == 0, played.output
     found = {each["container"]: each for each in played.result["consumers"]}
     assert found[api] == {
         "container": api,
-        "hostname": json.loads(docker("inspect", api))[0]["Config"]["Hostname"],
+        "hostname": hostname,
         "service": "api",
         "mount": "/app/tokens",
         "level": "container",
