@@ -12,6 +12,8 @@ import pytest
 from deployment import Deployment, docker, eventually
 from leaks import found_in
 
+from token_keeper import fingerprint
+
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 
 # Stock google-auth: reads the file, and renews by itself what is about to end
@@ -181,7 +183,7 @@ def test_a_token_in_a_file_moves_into_the_volume_and_back(theirs: tuple[Path, di
         assert mounts(web)["/data/creds"] == deployed.volume
         eventually(lambda: works(web), within=20, what="it has a valid token from the volume")
         events = docker("exec", web, "cat", "/data/creds/.token.json.events")
-        assert "push" in events
+        assert fingerprint("renewed-by-the-app") in events
         removed = deployed.playbook(move, "-e", "remove_host_file=true").succeeded()
         assert removed.changed == 1
         assert files_of(folder) == before
