@@ -56,6 +56,29 @@ def test_check_mode_on_a_deployed_host_announces_nothing(deployment: Deployment)
     assert deployment.playbook("site.yml", "--check", "--diff").succeeded().changed == 0
 
 
+def test_a_container_that_was_stopped_is_announced_and_stops_a_rotation_before_it_begins(
+    deployment: Deployment,
+) -> None:
+    counted, stopped = deployment.exchanges(), deployment.container("celery", 2)
+    docker("stop", stopped)
+    try:
+        checked = deployment.playbook("site.yml", "--check").succeeded()
+        assert checked.changed > 0
+        assert docker("inspect", "--format", "{{.State.Running}}", stopped).strip() == "false"
+        refused = deployment.playbook("rotate_token.yml")
+        assert refused.code != 0
+        assert "celery: 1 of 2 containers run with the volume mounted. Nothing has been changed." in refused.text
+        assert "PLAY [Rotate]" not in refused.output, "found out on all hosts, before the first is begun"
+    finally:
+        docker("start", stopped)
+    assert deployment.exchanges() == counted
+    eventually(
+        lambda: deployment.playbook("playbooks/verify.yml", "-e", "mode=observe").code == 0,
+        within=60,
+        what="it is back",
+    )
+
+
 @pytest.mark.parametrize(
     "variables",
     [{"app_stack_api_port": 28090}, {"app_stack_timezone": "Europe/Berlin"}, {"oauth_token_reconsent": True}],
@@ -224,6 +247,9 @@ def test_a_mode_that_there_is_not_is_refused_before_anything_happens(deployment:
     refused = deployment.playbook("rotate_token.yml", "-e", "mode=observe")
     assert refused.code != 0
     assert "mode=observe is no way to rotate. Valid: refresh (a new access token within the same grant)" in refused.text
+    refused = deployment.playbook("rotate_token.yml", "-e", "rotation_serial=lots")
+    assert refused.code == 2
+    assert "rotation_serial is lots, which is no number of hosts. Nothing has been changed." in refused.text
     assert deployment.exchanges() == counted
 
 

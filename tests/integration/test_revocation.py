@@ -55,6 +55,8 @@ def test_a_revocation_ends_the_grant_and_silences_every_consumer(revocable: Depl
         assert "ReauthRequired" in refused.text or "Revoked" in refused.text
     assert revocable.counters()["requests"] == asked, "nobody asks the provider"
     assert revocable.playbook(REVOKE, *YES).succeeded().changed == 0
+    for playbook in ("rotate_token.yml", "playbooks/verify.yml"):
+        assert "the grant was revoked on purpose. " in revocable.playbook(playbook).text
 
 
 def test_a_provider_without_revocation_is_said_so(revocable: Deployment) -> None:

@@ -81,6 +81,11 @@ def test_the_keeper_has_the_volume_the_provider_and_nothing_else() -> None:
     assert {"mem_limit", "cpus", "healthcheck", "stop_grace_period"} <= keeper.keys()
 
 
+def test_a_slow_start_has_as_long_as_the_run_waits_for_it() -> None:
+    services = rendered(app_stack_wait_timeout=300)["services"]
+    assert {services[name]["healthcheck"]["start_period"] for name in ("api", "celery", "keeper")} == {"300s"}
+
+
 def keeper_of(**variables: Any) -> tuple[list[str], str]:
     """Return the keeper's command, and the document that its environment and the application's name."""
     services = rendered(**variables)["services"]

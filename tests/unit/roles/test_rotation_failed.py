@@ -41,3 +41,12 @@ def test_only_what_somebody_holds_has_to_be_retired_by_force(reason: str, force:
     text = said({"status": status("converged")}, reason=reason)
     assert "not retired yet" in text
     assert ("rotation_force_retire=true" in text) is force
+
+
+@pytest.mark.parametrize(
+    ("before", "exchanged"), [({"status": {"generation": 7}}, False), ({"status": {"generation": 6}}, True), ({}, True)]
+)
+def test_nobody_speaks_of_an_exchange_that_was_not_made(before: dict[str, Any], exchanged: bool) -> None:
+    text = said({"status": status(generation=7)}, rotation_mode="refresh", __rotation_before=before)
+    assert ("Nothing was exchanged: generation 7 stays." in text) is not exchanged
+    assert ("There is no way back from an exchange" in text) is exchanged
