@@ -51,6 +51,14 @@ def refused(store: TokenStore, backup: Backup, reason: str) -> None:
         store.restore(backup, dry_run=True)
 
 
+def no_way_back(store: TokenStore, rotating: Provider) -> None:
+    requests = len(rotating.forms)
+    with pytest.raises(Conflict) as caught:
+        store.rollback()  # to a refresh token that this very grant has spent
+    assert caught.value.reason == "NoEarlierGrant"
+    assert len(rotating.forms) == requests, "a spent one that is sent can end the grant"
+
+
 def rotated(store: TokenStore, rotating: Provider) -> tuple[Backup, TokenDocument]:
     """A backup, and the document after the provider has given another refresh token."""
     store.replace(rotating.grant(), rotation="yes")
@@ -255,7 +263,27 @@ def test_a_backup_that_comes_after_what_is_there_goes_in(
 ) -> None:
     first, current = rotated(store, rotating)
     other.restore(first)  # a host that was itself restored from an earlier one
+    before = state_of(other.path)
     assert went(other.restore(store.backup())) == (True, "Replaced")
+    assert other.read() == current
+    no_way_back(other, rotating)
+    state = state_of(other.path)
+    assert (state.grant, state.granted_at) == (before.grant, before.granted_at), "it is the same grant, further on"
+
+
+def test_an_earlier_grant_that_has_gone_on_elsewhere_takes_its_old_place(
+    store: TokenStore, other: TokenStore, rotating: Provider
+) -> None:
+    first, current = rotated(store, rotating)
+    other.restore(first)
+    newer = rotating.grant()
+    other.replace(newer, force=True)
+    rotating.live.discard(newer.refresh_token)
+    assert went(other.restore(store.backup(), force=True)) == (True, "Replaced")
+    assert state_of(other.path).grant == first.grant
+    with pytest.raises(ReauthRequired):
+        other.rollback()
+    assert first.document.refresh_token not in {form["refresh_token"] for form in rotating.forms[1:]}
     assert other.read() == current
 
 
@@ -358,6 +386,15 @@ def test_the_command_prints_what_ansible_vault_opens(path: Path, other: TokenSto
         json.loads(run(other.path, "restore", "--json", text=PASSWORD + taken.stdout_bytes).stdout)["changed"] is False
     )
     assert json.loads(run(other.path, "restore", "--json", text=plain).stdout)["reason"] == "Unchanged"
+
+
+@pytest.mark.parametrize("password", [b"{brace", b"{", b'{"a": 1}'])
+def test_a_password_may_begin_as_json_does(path: Path, provider: Provider, password: bytes) -> None:
+    TokenStore(path).replace(provider.grant())
+    taken = run(path, "backup", text=password)
+    for between in (b"\n", b""):
+        put_back = run(path, "restore", "--json", text=password + between + taken.stdout_bytes)
+        assert json.loads(put_back.stdout).get("reason") == "Unchanged", put_back.stdout
 
 
 def test_the_command_tells_a_machine_what_it_took(path: Path, provider: Provider) -> None:
