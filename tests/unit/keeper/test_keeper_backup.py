@@ -17,7 +17,7 @@ from keeper_parts import edit_state, events_of, expired, on_disk, renewed, state
 from keeper_provider import Provider
 
 from token_keeper import TokenDocument, TokenStore, fingerprint
-from token_keeper.backup import Backup, moment_of
+from token_keeper.backup import Backup
 from token_keeper.cli import main
 from token_keeper.errors import BackupError, Conflict, ReauthRequired, TokenMissing
 from token_keeper.report import ReplaceOutcome
@@ -178,10 +178,6 @@ def test_every_backup_comes_back_as_it_was(
     text = encrypt(backup.to_json().encode(), password, label).encode()
     assert Backup.parse(decrypt(text, password)) == backup
     assert Backup.parse(VaultLib([("x", VaultSecret(password))]).decrypt(text)) == backup
-
-
-def test_the_moment_in_a_name_is_utc() -> None:
-    assert moment_of(1_792_915_200.9) == "20261025T080000Z"
 
 
 # -- the way back
