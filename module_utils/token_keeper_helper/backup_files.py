@@ -41,8 +41,9 @@ class BackupFiles:
 
     @property
     def stem(self) -> str:
-        """What all their names begin with."""
-        return "+".join(quote(part, safe="@") for part in (self.host, self.volume, self.file))
+        """What all their names begin with; no hyphen, which would make an option of a name on a command line."""
+        stem = "+".join(quote(part, safe="@") for part in (self.host, self.volume, self.file))
+        return f"%2D{stem[1:]}" if stem.startswith("-") else stem
 
     def name(self, moment: datetime) -> str:
         """Return the name of the one of a moment, in UTC."""

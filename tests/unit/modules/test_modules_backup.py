@@ -18,7 +18,7 @@ from ansible.parsing.vault import VaultSecret  # type: ignore[import-untyped]
 from ansible.plugins.loader import init_plugin_loader  # type: ignore[import-untyped]
 from ansible.template import Templar, trust_as_template  # type: ignore[import-untyped]
 from click.testing import CliRunner
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from module_utils.token_keeper_helper import backing, backup_arguments
 from module_utils.token_keeper_helper.backup_files import BackupFiles, on_controller
@@ -120,6 +120,7 @@ def test_a_name_tells_host_document_and_time(files: BackupFiles) -> None:
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8)
 
 
+@example(("-", "0", "0"), ("%2D", "0", "0"))
 @given(st.tuples(TEXTS, TEXTS, TEXTS), st.tuples(TEXTS, TEXTS, TEXTS))
 def test_no_two_documents_share_a_name(one: tuple[str, str, str], other: tuple[str, str, str]) -> None:
     names = [BackupFiles(Path(), *each).name(NOON) for each in (one, other)]
