@@ -451,6 +451,12 @@ def test_another_grant_of_the_same_account_may_be_pushed(store: TokenStore, prov
         with pytest.raises(Conflict) as caught:
             store.replace(document, same_account=True)
         assert caught.value.reason == reason
+    edit_state(store.path, dead_grant=second.grant_fingerprint)  # a dead grant is still somebody's
+    stranger = dataclasses.replace(second, account="b@example.com", refresh_token="x")
+    with pytest.raises(Conflict) as caught:
+        store.replace(stranger, same_account=True)
+    assert caught.value.reason == "DifferentAccount"
+    edit_state(store.path, dead_grant=None)
     older = second.with_expires_in(60, time.time())
     assert went(store.replace(dataclasses.replace(older, token="older"), same_account=True)) == (False, "NewerThere")
     assert store.read() == second
