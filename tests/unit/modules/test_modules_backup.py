@@ -9,6 +9,7 @@ import stat
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -423,6 +424,18 @@ def action(passwords: VaultPasswords | None = None) -> TokenDocumentAction:
     made._loader.set_vault_secrets(passwords.secrets if passwords else None)
     made._host = "demo"
     return made
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [("token_document", "ansible-doc -t module token_document"), ("token_reveal", "plugins/action/token_reveal.py")],
+)
+def test_a_wrong_option_is_sent_to_where_the_options_are(name: str, place: str) -> None:
+    made = action()
+    made._task = SimpleNamespace(args={"misspelt": "canary"}, action=name)
+    failure = failed(lambda: made.parameters(backup_arguments.TOKEN_REVEAL, backup_arguments.NO_CONSTRAINTS))
+    assert place in failure.remedy
+    assert (ROOT / place).is_file() or place.startswith("ansible-doc")
 
 
 def test_a_file_that_others_can_read_is_warned_of(tmp_path: Path) -> None:
