@@ -142,6 +142,6 @@ error:
     type: BackupError
     reason: PasswordMissing
     message: >-
-      a backup is encrypted, and no vault password is given
+      what is encrypted needs one, and no vault password is given
     remedy: give the vault password as for any playbook
 """

@@ -209,7 +209,7 @@ def to_restore(files: BackupFiles, name: str, passwords: VaultPasswords) -> Kept
                 "playbooks/backup_token.yml",
             )
         return _opened(paths[0], passwords)
-    path = Path(name).expanduser()
+    path = backup_files.on_controller(name)
     if not path.is_absolute() and not path.exists():
         path = files.folder / path
     return _opened(path, passwords)

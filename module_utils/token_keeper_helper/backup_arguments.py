@@ -1,20 +1,13 @@
-"""Argument specifications of the modules that back a token up, put it back, and replace it."""
+"""Argument specifications of the actions that back a token up, put it back, replace it, and hand it out."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-from .arguments import ArgumentSpec
+from .arguments import TOKEN_VOLUME, TOKEN_VOLUME_INFO, ArgumentSpec
 
-_PLACE: Final[ArgumentSpec] = {
-    "volume": {"type": "str", "required": True},
-    "docker_cli": {"type": "str", "default": "docker"},
-    "docker_host": {"type": "str"},
-    "image": {"type": "str", "required": True},
-    "file": {"type": "str", "default": "token.json"},
-    "uid": {"type": "int", "default": 999},
-    "gid": {"type": "int", "default": 999},
-}
+_REACH: Final = ("volume", "docker_cli", "docker_host", "image", "file", "uid", "gid")
+_PLACE: Final[ArgumentSpec] = {name: TOKEN_VOLUME_INFO[name] for name in _REACH}
 
 TOKEN_BACKUP: Final[ArgumentSpec] = {
     **_PLACE,
@@ -25,7 +18,7 @@ TOKEN_BACKUP: Final[ArgumentSpec] = {
 
 TOKEN_RESTORE: Final[ArgumentSpec] = {
     **_PLACE,
-    "mode": {"type": "str", "default": "0700"},
+    "mode": TOKEN_VOLUME["mode"],
     "folder": {"type": "str", "required": True},
     "backup_file": {"type": "str", "default": ""},
     "force": {"type": "bool", "default": False},
@@ -33,9 +26,15 @@ TOKEN_RESTORE: Final[ArgumentSpec] = {
 
 TOKEN_DOCUMENT: Final[ArgumentSpec] = {
     **_PLACE,
-    "mode": {"type": "str", "default": "0700"},
+    "mode": TOKEN_VOLUME["mode"],
     "document_file": {"type": "str", "default": "-"},
     "timeout": {"type": "float", "default": 300.0},
+    "force": {"type": "bool", "default": False},
+}
+
+TOKEN_REVEAL: Final[ArgumentSpec] = {
+    **_PLACE,
+    "to": {"type": "str", "default": ""},
     "force": {"type": "bool", "default": False},
 }
 

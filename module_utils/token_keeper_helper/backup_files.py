@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote
 
+from .arguments import usage
 from .failure import ModuleFailure
 
 _MOMENT = "%Y%m%dT%H%M%SZ"
@@ -40,8 +41,9 @@ class BackupFiles:
 
     @property
     def stem(self) -> str:
-        """What all their names begin with."""
-        return "+".join(quote(part, safe="@") for part in (self.host, self.volume, self.file))
+        """What all their names begin with; no hyphen, which would make an option of a name on a command line."""
+        stem = "+".join(quote(part, safe="@") for part in (self.host, self.volume, self.file))
+        return f"%2D{stem[1:]}" if stem.startswith("-") else stem
 
     def name(self, moment: datetime) -> str:
         """Return the name of the one of a moment, in UTC."""
@@ -144,6 +146,21 @@ class BackupFiles:
         )
 
 
+def on_controller(name: str) -> Path:
+    """Return a path on the controller as the operator has named it, the tilde of a home included.
+
+    Raises:
+        ModuleFailure: there is no such home.
+    """
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:
+        raise usage(
+            f"{name} begins with the home of a user that the controller does not have",
+            "name the path from the root; nothing was changed",
+        ) from None
+
+
 def read(path: Path) -> bytes:
     """Return the content of a file on the controller.
 
@@ -163,8 +180,8 @@ def read(path: Path) -> bytes:
     if len(data) > _MOST:
         raise ModuleFailure(
             "BackupError",
-            "NotABackup",
-            f"{path} is larger than {_MOST} bytes",
-            "name a file that playbooks/backup_token.yml has made; nothing was changed",
+            "FileTooLarge",
+            f"{path} is larger than {_MOST} bytes, as neither a backup nor a document is",
+            "name another file; nothing was changed",
         )
     return data

@@ -21,7 +21,9 @@ from .arguments import ArgumentSpec
 from .failure import ModuleFailure
 from .process import Completed
 
-_PACKAGE_FOLDER: Final = Path(__file__).resolve().parents[2] / "src"
+_PROJECT: Final = Path(__file__).resolve().parents[2]
+_PACKAGE_FOLDER: Final = _PROJECT / "src"
+_LIBRARY: Final = _PROJECT / "library"
 
 
 class HelperAction(ActionBase):  # type: ignore[misc]
@@ -55,10 +57,16 @@ class HelperAction(ActionBase):  # type: ignore[misc]
                 "UsageError",
                 "OptionInvalid",
                 "; ".join(outcome.error_messages),
-                f"see ansible-doc -t module {self._task.action}",
+                self._where_documented(),
             )
         validated: dict[str, Any] = outcome.validated_parameters
         return validated
+
+    def _where_documented(self) -> str:
+        name = self._task.action
+        if (_LIBRARY / f"{name}.py").is_file():
+            return f"see ansible-doc -t module {name}"
+        return f"see the options at the head of plugins/action/{name}.py"
 
     def client_file(self, name: str, option: str) -> tuple[bytes, str]:
         """Read an OAuth client's file on the controller; an encrypted one is decrypted in memory only.

@@ -39,7 +39,7 @@ class VaultPasswords:
         secrets = list(loader._vault.secrets or [])
         if not secrets:
             raise ModuleFailure(
-                "BackupError", "PasswordMissing", "a backup is encrypted, and no vault password is given", _GIVE
+                "BackupError", "PasswordMissing", "what is encrypted needs one, and no vault password is given", _GIVE
             )
         return cls(secrets)
 
@@ -47,13 +47,23 @@ class VaultPasswords:
         """Return vault id and password that ``ansible-vault encrypt`` would take.
 
         Raises:
-            ModuleFailure: ANSIBLE_VAULT_ENCRYPT_IDENTITY names one that was not given.
+            ModuleFailure: ANSIBLE_VAULT_ENCRYPT_IDENTITY names one that was not given, or it is one that no file or
+                prompt can give again.
         """
         try:
             label, secret = match_encrypt_secret(self.secrets, constants.DEFAULT_VAULT_ENCRYPT_IDENTITY)
         except AnsibleError as error:
             raise ModuleFailure("BackupError", "PasswordMissing", str(error.message), _GIVE) from None
-        return str(label), bytes(secret.bytes)
+        password = bytes(secret.bytes)
+        if password != password.strip():
+            # Ansible takes white space off what is in a file or typed, but not off what a script prints
+            raise ModuleFailure(
+                "BackupError",
+                "PasswordPadded",
+                "the vault password, as its script prints it, has white space before or behind it",
+                "let the script print it without; nothing was changed",
+            )
+        return str(label), password
 
     def opened(self, text: bytes, where: str) -> bytes:
         """Return what is in a file of ansible-vault, opened by Ansible's own code.
@@ -80,13 +90,13 @@ class VaultPasswords:
                 "BackupError",
                 "Torn",
                 f"{where} is torn: a part of it is missing or damaged",
-                "restore another backup; nothing was changed",
+                "name another file; nothing was changed",
             ) from None
         except AnsibleError:
             raise ModuleFailure(
                 "BackupError",
                 "NotOpened",
                 f"none of the vault passwords opens {where}, or it was damaged since it was made",
-                "give the vault password that it was made with (--vault-password-file, --vault-id), or restore another "
-                "backup; nothing was changed",
+                "give the vault password that it was made with (--vault-password-file, --vault-id), or name another "
+                "file; nothing was changed",
             ) from None

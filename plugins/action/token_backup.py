@@ -9,7 +9,7 @@ import ansible.module_utils  # type: ignore[import-untyped]
 
 if TYPE_CHECKING:
     from module_utils.token_keeper_helper import arguments, backup_arguments
-    from module_utils.token_keeper_helper.backup_files import BackupFiles
+    from module_utils.token_keeper_helper.backup_files import BackupFiles, on_controller
     from module_utils.token_keeper_helper.controller import HelperAction, package_missing, use_own_package
     from module_utils.token_keeper_helper.frontend import concluded
     from module_utils.token_keeper_helper.vault_passwords import VaultPasswords
@@ -19,7 +19,7 @@ else:
     if _SHARED not in ansible.module_utils.__path__:
         ansible.module_utils.__path__.append(_SHARED)
     from ansible.module_utils.token_keeper_helper import arguments, backup_arguments
-    from ansible.module_utils.token_keeper_helper.backup_files import BackupFiles
+    from ansible.module_utils.token_keeper_helper.backup_files import BackupFiles, on_controller
     from ansible.module_utils.token_keeper_helper.controller import HelperAction, package_missing, use_own_package
     from ansible.module_utils.token_keeper_helper.frontend import concluded
     from ansible.module_utils.token_keeper_helper.vault_passwords import VaultPasswords
@@ -51,7 +51,7 @@ class ActionModule(HelperAction):
             raise package_missing(error) from None
         return backing.taken(
             helper,
-            BackupFiles(Path(parameters["folder"]).expanduser(), self._host, helper.volume, helper.file),
+            BackupFiles(on_controller(parameters["folder"]), self._host, helper.volume, helper.file),
             passwords,
             keep=parameters["keep"],
             always=parameters["always"],

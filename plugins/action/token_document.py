@@ -75,7 +75,7 @@ class ActionModule(HelperAction):
         if name in ("", "-"):
             text, where = self._given(parameters["timeout"])
         else:
-            text, where, warnings = self._read(Path(name).expanduser())
+            text, where, warnings = self._read(backup_files.on_controller(name))
         outcome = backing.replaced(
             helper,
             parameters["mode"],

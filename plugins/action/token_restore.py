@@ -9,7 +9,7 @@ import ansible.module_utils  # type: ignore[import-untyped]
 
 if TYPE_CHECKING:
     from module_utils.token_keeper_helper import arguments, backup_arguments
-    from module_utils.token_keeper_helper.backup_files import BackupFiles
+    from module_utils.token_keeper_helper.backup_files import BackupFiles, on_controller
     from module_utils.token_keeper_helper.controller import HelperAction, package_missing, use_own_package
     from module_utils.token_keeper_helper.frontend import concluded
     from module_utils.token_keeper_helper.vault_passwords import VaultPasswords
@@ -19,7 +19,7 @@ else:
     if _SHARED not in ansible.module_utils.__path__:
         ansible.module_utils.__path__.append(_SHARED)
     from ansible.module_utils.token_keeper_helper import arguments, backup_arguments
-    from ansible.module_utils.token_keeper_helper.backup_files import BackupFiles
+    from ansible.module_utils.token_keeper_helper.backup_files import BackupFiles, on_controller
     from ansible.module_utils.token_keeper_helper.controller import HelperAction, package_missing, use_own_package
     from ansible.module_utils.token_keeper_helper.frontend import concluded
     from ansible.module_utils.token_keeper_helper.vault_passwords import VaultPasswords
@@ -47,7 +47,7 @@ class ActionModule(HelperAction):
                 from ansible.module_utils.token_keeper_helper import backing  # noqa: PLC0415
         except ImportError as error:
             raise package_missing(error) from None
-        files = BackupFiles(Path(parameters["folder"]).expanduser(), self._host, helper.volume, helper.file)
+        files = BackupFiles(on_controller(parameters["folder"]), self._host, helper.volume, helper.file)
         return backing.restored(
             helper,
             parameters["mode"],

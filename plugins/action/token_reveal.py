@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import ansible.module_utils  # type: ignore[import-untyped]
 
 if TYPE_CHECKING:
-    from module_utils.token_keeper_helper import arguments
+    from module_utils.token_keeper_helper import arguments, backup_arguments
+    from module_utils.token_keeper_helper.backup_files import on_controller
     from module_utils.token_keeper_helper.controller import HelperAction, package_missing, use_own_package
     from module_utils.token_keeper_helper.failure import ModuleFailure
     from module_utils.token_keeper_helper.frontend import concluded
@@ -19,22 +20,11 @@ else:
     _SHARED = str(Path(__file__).resolve().parents[2] / "module_utils")
     if _SHARED not in ansible.module_utils.__path__:
         ansible.module_utils.__path__.append(_SHARED)
-    from ansible.module_utils.token_keeper_helper import arguments
+    from ansible.module_utils.token_keeper_helper import arguments, backup_arguments
+    from ansible.module_utils.token_keeper_helper.backup_files import on_controller
     from ansible.module_utils.token_keeper_helper.controller import HelperAction, package_missing, use_own_package
     from ansible.module_utils.token_keeper_helper.failure import ModuleFailure
     from ansible.module_utils.token_keeper_helper.frontend import concluded
-
-_OPTIONS: Final[dict[str, dict[str, Any]]] = {
-    "volume": {"type": "str", "required": True},
-    "file": {"type": "str", "default": "token.json"},
-    "image": {"type": "str", "required": True},
-    "uid": {"type": "int", "default": 999},
-    "gid": {"type": "int", "default": 999},
-    "docker_cli": {"type": "str", "default": "docker"},
-    "docker_host": {"type": "str"},
-    "to": {"type": "str", "default": ""},
-    "force": {"type": "bool", "default": False},
-}
 
 
 def _terminal() -> int | None:
@@ -77,7 +67,7 @@ class ActionModule(HelperAction):
         return concluded(self._reveal, check_mode=False)
 
     def _reveal(self) -> dict[str, Any]:
-        parameters = self.parameters(_OPTIONS, {})
+        parameters = self.parameters(backup_arguments.TOKEN_REVEAL, backup_arguments.NO_CONSTRAINTS)
         helper = arguments.helper_of(parameters, self.run_on_host)
         use_own_package()
         try:
@@ -90,7 +80,7 @@ class ActionModule(HelperAction):
             from token_keeper.private_file import PrivateFile  # noqa: PLC0415
         except ImportError as error:
             raise package_missing(error) from None
-        to = Path(parameters["to"]).expanduser().absolute() if parameters["to"] else None
+        to = on_controller(parameters["to"]).absolute() if parameters["to"] else None
         place = (
             PrivateFile(to, parameters["force"], "-e reveal_to=PATH", "-e force=true", "run it again") if to else None
         )

@@ -11,7 +11,7 @@ import json
 import math
 import re
 import time
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final, cast, get_args
 
 from token_keeper.clock import EARLIEST, LATEST
@@ -216,8 +216,3 @@ def _is_time(value: object) -> bool:
     if value is None:
         return True
     return isinstance(value, (int, float)) and not isinstance(value, bool) and EARLIEST <= value <= LATEST
-
-
-def moment_of(taken_at: float) -> str:
-    """Return a time as it stands in a file's name: UTC, to the second, without colons."""
-    return datetime.fromtimestamp(taken_at, UTC).strftime("%Y%m%dT%H%M%SZ")

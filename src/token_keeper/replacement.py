@@ -27,7 +27,7 @@ def judge(
     provider has declared dead, or bring a longer-lived access token of the same grant. Everything else could undo
     what somebody else did, so the caller has to say that it is meant. An older access token of the same grant is what
     every play pushes that ran before the last renewal: there is nothing to do for it. With ``same_account`` another
-    grant may be replaced as well, if it is for the same account and client.
+    grant may be replaced, dead or alive, if it is for the same account and client.
 
     Raises:
         Conflict: it would.
@@ -57,10 +57,10 @@ def judge(
     mine = Identity.of(current)
     if mine.grant == theirs.grant:
         return "Replaced" if (theirs.expiry or 0.0) > (mine.expiry or 0.0) else "NewerThere"
-    if ours is not None and ledger.state.dead_grant == mine.grant:
-        return "Replaced"
     if same_account:
         same_owner(current, document, path)
+        return "Replaced"
+    if ours is not None and ledger.state.dead_grant == mine.grant:
         return "Replaced"
     raise Conflict(
         f"{path} holds a sound document of another grant or client (generation {generation})",

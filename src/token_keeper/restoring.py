@@ -106,9 +106,13 @@ def _gone(ledger: Ledger, backup: Backup) -> Conflict:
 
 
 def _known_by(ledger: Ledger, backup: Backup) -> bool:
-    """Tell whether the volume's history has the very grant, by its name, with this refresh token."""
+    """Tell whether the volume's history has the very grant, by its name, with this refresh token or an earlier one.
+
+    An earlier one is spent: it has to give its place up, or a rollback would try it.
+    """
+    tokens = {*backup.superseded, fingerprint(backup.document.refresh_token)}
     return any(
-        entry.grant == backup.grant and entry.document.refresh_token == backup.document.refresh_token
+        entry.grant == backup.grant and fingerprint(entry.document.refresh_token) in tokens
         for entry in ledger.history.entries()
     )
 

@@ -82,6 +82,7 @@ def _taken(
 def _plain(data: bytes) -> bytes:
     from token_keeper.vaulttext import MARK, decrypt  # noqa: PLC0415 - see restore
 
-    # the text is hexadecimal: its mark can't be in it a second time
+    # The text is hexadecimal: its mark can't be in it a second time, nor can it end as JSON does. How the data begins
+    # says nothing, because a password may begin with a brace.
     at = data.rfind(MARK)
-    return decrypt(data[at:], data[:at]) if at >= 0 and not data.lstrip().startswith(b"{") else data
+    return decrypt(data[at:], data[:at]) if at >= 0 and not data.rstrip().endswith(b"}") else data

@@ -17,7 +17,7 @@ from keeper_parts import edit_state, events_of, expired, on_disk, renewed, state
 from keeper_provider import Provider
 
 from token_keeper import TokenDocument, TokenStore, fingerprint
-from token_keeper.backup import Backup, moment_of
+from token_keeper.backup import Backup
 from token_keeper.cli import main
 from token_keeper.errors import BackupError, Conflict, ReauthRequired, TokenMissing
 from token_keeper.report import ReplaceOutcome
@@ -49,6 +49,14 @@ def refused(store: TokenStore, backup: Backup, reason: str) -> None:
     assert tree(store.path.parent) == before, "a conflict changes nothing"
     with pytest.raises(Conflict):
         store.restore(backup, dry_run=True)
+
+
+def no_way_back(store: TokenStore, rotating: Provider) -> None:
+    requests = len(rotating.forms)
+    with pytest.raises(Conflict) as caught:
+        store.rollback()  # to a refresh token that this very grant has spent
+    assert caught.value.reason == "NoEarlierGrant"
+    assert len(rotating.forms) == requests, "a spent one that is sent can end the grant"
 
 
 def rotated(store: TokenStore, rotating: Provider) -> tuple[Backup, TokenDocument]:
@@ -172,10 +180,6 @@ def test_every_backup_comes_back_as_it_was(
     assert Backup.parse(VaultLib([("x", VaultSecret(password))]).decrypt(text)) == backup
 
 
-def test_the_moment_in_a_name_is_utc() -> None:
-    assert moment_of(1_792_915_200.9) == "20261025T080000Z"
-
-
 # -- the way back
 
 
@@ -255,7 +259,27 @@ def test_a_backup_that_comes_after_what_is_there_goes_in(
 ) -> None:
     first, current = rotated(store, rotating)
     other.restore(first)  # a host that was itself restored from an earlier one
+    before = state_of(other.path)
     assert went(other.restore(store.backup())) == (True, "Replaced")
+    assert other.read() == current
+    no_way_back(other, rotating)
+    state = state_of(other.path)
+    assert (state.grant, state.granted_at) == (before.grant, before.granted_at), "it is the same grant, further on"
+
+
+def test_an_earlier_grant_that_has_gone_on_elsewhere_takes_its_old_place(
+    store: TokenStore, other: TokenStore, rotating: Provider
+) -> None:
+    first, current = rotated(store, rotating)
+    other.restore(first)
+    newer = rotating.grant()
+    other.replace(newer, force=True)
+    rotating.live.discard(newer.refresh_token)
+    assert went(other.restore(store.backup(), force=True)) == (True, "Replaced")
+    assert state_of(other.path).grant == first.grant
+    with pytest.raises(ReauthRequired):
+        other.rollback()
+    assert first.document.refresh_token not in {form["refresh_token"] for form in rotating.forms[1:]}
     assert other.read() == current
 
 
@@ -360,6 +384,15 @@ def test_the_command_prints_what_ansible_vault_opens(path: Path, other: TokenSto
     assert json.loads(run(other.path, "restore", "--json", text=plain).stdout)["reason"] == "Unchanged"
 
 
+@pytest.mark.parametrize("password", [b"{brace", b"{", b'{"a": 1}'])
+def test_a_password_may_begin_as_json_does(path: Path, provider: Provider, password: bytes) -> None:
+    TokenStore(path).replace(provider.grant())
+    taken = run(path, "backup", text=password)
+    for between in (b"\n", b""):
+        put_back = run(path, "restore", "--json", text=password + between + taken.stdout_bytes)
+        assert json.loads(put_back.stdout).get("reason") == "Unchanged", put_back.stdout
+
+
 def test_the_command_tells_a_machine_what_it_took(path: Path, provider: Provider) -> None:
     document = provider.grant()
     TokenStore(path).replace(document)
@@ -418,6 +451,12 @@ def test_another_grant_of_the_same_account_may_be_pushed(store: TokenStore, prov
         with pytest.raises(Conflict) as caught:
             store.replace(document, same_account=True)
         assert caught.value.reason == reason
+    edit_state(store.path, dead_grant=second.grant_fingerprint)  # a dead grant is still somebody's
+    stranger = dataclasses.replace(second, account="b@example.com", refresh_token="x")
+    with pytest.raises(Conflict) as caught:
+        store.replace(stranger, same_account=True)
+    assert caught.value.reason == "DifferentAccount"
+    edit_state(store.path, dead_grant=None)
     older = second.with_expires_in(60, time.time())
     assert went(store.replace(dataclasses.replace(older, token="older"), same_account=True)) == (False, "NewerThere")
     assert store.read() == second

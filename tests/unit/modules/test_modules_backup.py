@@ -9,17 +9,20 @@ import stat
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
 from ansible.parsing.dataloader import DataLoader  # type: ignore[import-untyped]
 from ansible.parsing.vault import VaultSecret  # type: ignore[import-untyped]
+from ansible.plugins.loader import init_plugin_loader  # type: ignore[import-untyped]
+from ansible.template import Templar, trust_as_template  # type: ignore[import-untyped]
 from click.testing import CliRunner
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from module_utils.token_keeper_helper import backing, backup_arguments
-from module_utils.token_keeper_helper.backup_files import BackupFiles
+from module_utils.token_keeper_helper.backup_files import BackupFiles, on_controller
 from module_utils.token_keeper_helper.failure import ModuleFailure
 from module_utils.token_keeper_helper.process import Completed
 from module_utils.token_keeper_helper.vault_passwords import VaultPasswords
@@ -118,6 +121,7 @@ def test_a_name_tells_host_document_and_time(files: BackupFiles) -> None:
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8)
 
 
+@example(("-", "0", "0"), ("%2D", "0", "0"))
 @given(st.tuples(TEXTS, TEXTS, TEXTS), st.tuples(TEXTS, TEXTS, TEXTS))
 def test_no_two_documents_share_a_name(one: tuple[str, str, str], other: tuple[str, str, str]) -> None:
     names = [BackupFiles(Path(), *each).name(NOON) for each in (one, other)]
@@ -267,6 +271,37 @@ def test_without_a_vault_password_nothing_is_done() -> None:
     assert PASSWORD.decode() not in repr(VaultPasswords.of(loader))
 
 
+def test_a_password_that_no_file_can_hold_is_said_so_before_anything_is_made(
+    volume: Volume, files: BackupFiles
+) -> None:
+    # as a script prints it: Ansible takes nothing but the ends of lines off that
+    for padded in (b" correct horse", b"correct horse ", b"correct horse\t"):
+        passwords = VaultPasswords([("default", VaultSecret(padded))])
+        assert failed(lambda it=passwords: take(volume, files, it)).reason == "PasswordPadded"  # type: ignore[misc]
+    assert not files.folder.exists()
+
+
+def test_a_home_that_there_is_not_is_said_so(files: BackupFiles) -> None:
+    for work in (
+        lambda: on_controller("~nobody-of-this-name/backups"),
+        lambda: backing.to_restore(files, "~nobody-of-this-name/x.vault", PASSWORDS),
+    ):
+        assert failed(work).reason == "OptionInvalid"
+
+
+def test_the_folder_is_in_the_state_folder_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    init_plugin_loader()  # without it there are no lookups
+    default = yaml.safe_load((ROOT / "roles/token_backup/defaults/main.yml").read_text())["token_backup_dir"]
+    monkeypatch.setenv("HOME", "/home/ann")
+    for state_home, folder in (("/state", "/state"), ("", "/home/ann/.local/state"), (None, "/home/ann/.local/state")):
+        if state_home is None:
+            monkeypatch.delenv("XDG_STATE_HOME")
+        else:
+            monkeypatch.setenv("XDG_STATE_HOME", state_home)
+        found = Templar(DataLoader(), variables={"token_keeper_project": "app"}).template(trust_as_template(default))
+        assert found == f"{folder}/token-keeper/backups/app"
+
+
 def test_without_a_token_there_is_no_backup(volume: Volume, files: BackupFiles) -> None:
     volume.store.clear()
     assert failed(lambda: take(volume, files)).kind == "TokenMissing"
@@ -306,7 +341,8 @@ def test_one_that_is_named_is_found_by_its_name_too(volume: Volume, files: Backu
         (b"", "NotAVault"),
         (DOCUMENT.to_json().encode(), "NotAVault"),
         (encrypt(b"{}", b"another").encode(), "NotOpened"),
-        (encrypt(b"{}", PASSWORD).encode()[:-30], "Torn"),
+        (encrypt(b"{}", PASSWORD).encode()[:-30], "NotOpened"),
+        (encrypt(b"{}", PASSWORD).encode()[:-31], "Torn"),
         (encrypt(DOCUMENT.to_json().encode(), PASSWORD).encode(), "NotABackup"),
     ],
 )
@@ -315,7 +351,7 @@ def test_what_cannot_be_restored_is_said_before_the_volume_is_looked_at(
 ) -> None:
     (tmp_path / "file").write_bytes(text)
     failure = failed(lambda: backing.to_restore(files, str(tmp_path / "file"), PASSWORDS))
-    assert (failure.kind, failure.reason) == ("BackupError", reason) or reason == "Torn"
+    assert (failure.kind, failure.reason) == ("BackupError", reason)
     assert "nothing was changed" in failure.remedy
 
 
@@ -390,6 +426,18 @@ def action(passwords: VaultPasswords | None = None) -> TokenDocumentAction:
     return made
 
 
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [("token_document", "ansible-doc -t module token_document"), ("token_reveal", "plugins/action/token_reveal.py")],
+)
+def test_a_wrong_option_is_sent_to_where_the_options_are(name: str, place: str) -> None:
+    made = action()
+    made._task = SimpleNamespace(args={"misspelt": "canary"}, action=name)
+    failure = failed(lambda: made.parameters(backup_arguments.TOKEN_REVEAL, backup_arguments.NO_CONSTRAINTS))
+    assert place in failure.remedy
+    assert (ROOT / place).is_file() or place.startswith("ansible-doc")
+
+
 def test_a_file_that_others_can_read_is_warned_of(tmp_path: Path) -> None:
     file = tmp_path / "new.json"
     file.write_text("{}")
@@ -401,6 +449,10 @@ def test_a_file_that_others_can_read_is_warned_of(tmp_path: Path) -> None:
     file.chmod(0o644)
     assert action(PASSWORDS)._read(file) == (b"{}", str(file), [])
     assert failed(lambda: action()._read(file)).reason == "PasswordMissing"
+    file.write_text(encrypt(b"{}", b"another"))
+    for work in (lambda: action()._read(file), lambda: action(PASSWORDS)._read(file)):
+        failure = failed(work)
+        assert "backup" not in f"{failure.message} {failure.remedy}", "it is a document that is read"
 
 
 def test_what_is_piped_in_is_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
