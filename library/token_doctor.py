@@ -95,6 +95,7 @@ options:
       - Mend what can be mended, one finding at a time, and examine everything again after each.
       - Nothing is done that could lose a reply of the provider or a document, that asks the provider, or that a person
         has to consent to.
+      - A container that was restarted in vain counts as a change, and not as mended.
     type: bool
     default: false
   timeout:

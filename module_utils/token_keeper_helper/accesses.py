@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import posixpath
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from .consumers import Consumer, Report
 from .container import Container
 from .engine import Engine
 from .finding import Finding
+from .helper import Helper
 from .lock_holder import Holder
 from .mounts import Mount, find_mount
 
@@ -79,9 +80,10 @@ def accesses_of(
 
 
 def examine_accesses(
-    engine: Engine, accesses: Sequence[Access], report: Report | None, holders: Sequence[Holder], uid: int
+    helper: Helper, accesses: Sequence[Access], report: Report | None, holders: Sequence[Holder]
 ) -> Iterator[Finding]:
-    """Judge how each container has the token, and what it sees."""
+    """Judge how each container has the token that the helper reaches, and what it sees."""
+    engine, uid, file = helper.engine, helper.uid, helper.file
     holding = {holder.container.name for holder in holders if holder.container is not None}
     for access in accesses:
         container, name = access.container, access.container.name
@@ -99,7 +101,7 @@ def examine_accesses(
         if access.mount.obstacle:
             yield _kept_file(engine, access, report)
         elif container.state == "running" and report is not None:
-            yield from _what_it_sees(access, silent=bool(report.silent))
+            yield from _what_it_sees(access, file, silent=bool(report.silent))
     if report is not None:
         for url, why in report.silent.items():
             yield Finding(
@@ -120,7 +122,7 @@ def examine_other_mounts(
     project: str,
     path: str,
     file: str,
-    compose: bool,
+    engine: Engine | None,
 ) -> Iterator[Finding]:
     """Find containers of the application that have something else where the token should be.
 
@@ -131,23 +133,45 @@ def examine_other_mounts(
         project: the application's Compose project.
         path: where the volume belongs.
         file: the document's name.
-        compose: whether there is a Compose file to recreate them by.
+        engine: what they are recreated with; ``None`` where there is no Compose file to do it by.
     """
     having = {access.container.name for access in accesses}
     for container in containers:
         if container.project != project or container.is_task:
             continue
-        work = ("recreate", container.service) if compose else ()
-        mend = f"the service {container.service} is recreated from its Compose file" if compose else ""
+        what = next(_in_its_place(container, path, file, has_volume=container.name in having), "")
+        reason = "OtherMount" if what else "NotMounted"
+        if not what and container.service in services and container.name not in having:
+            what = "does not mount the token volume at all"
+        if not what:
+            continue
         remedy = "mount the token volume there, then ansible-playbook site.yml, which recreates the container"
-        for what in _in_its_place(container, path, file, has_volume=container.name in having):
-            why = f"{container.name} {what}"
-            yield Finding("Mounts", "error", "OtherMount", why, remedy, mend, container.name, work)
-            break
-        else:
-            if container.service in services and container.name not in having:
-                why = f"{container.name} does not mount the token volume at all"
-                yield Finding("Mounts", "error", "NotMounted", why, remedy, mend, container.name, work)
+        lost = _ends_with_it(engine, container, path, file) if engine is not None else ""
+        if lost:
+            remedy = f"{lost} goes with the container: copy it first if it holds the newest token; {remedy}"
+        mends = engine is not None and not lost
+        yield Finding(
+            "Mounts",
+            "error",
+            reason,
+            f"{container.name} {what}",
+            remedy,
+            f"the service {container.service} is recreated from its Compose file" if mends else "",
+            container.name,
+            ("recreate", container.service) if mends else (),
+        )
+
+
+def _ends_with_it(engine: Engine, container: Container, path: str, file: str) -> str:
+    """Return what of a container may be a token that stands nowhere else, and would be gone with it."""
+    if posixpath.normpath(path) in container.in_memory:
+        return f"what is in memory at {path}"
+    changed = engine.docker("diff", container.id)
+    if changed.exit_code != 0:
+        return "what it has written"
+    # the engine makes an empty file where one of the host is mounted
+    own = [line[2:] for line in changed.stdout.splitlines() if line[:1] in {"A", "C"} and line.endswith(f"/{file}")]
+    return next((f"its own {name}" for name in own if container.mount_at(name) is None), "")
 
 
 def _in_its_place(container: Container, path: str, file: str, *, has_volume: bool) -> Iterator[str]:
@@ -198,7 +222,7 @@ def _kept_file(engine: Engine, access: Access, report: Report | None) -> Finding
     return Finding("Consumers", "warning", "SingleFile", why, _WHOLE, where=name)
 
 
-def _what_it_sees(access: Access, *, silent: bool) -> Iterator[Finding]:
+def _what_it_sees(access: Access, file: str, *, silent: bool) -> Iterator[Finding]:
     seen, name = access.seen, access.container.name
     if seen is None or seen.converged or (silent and not seen.processes):
         return  # or it may have told the page that is silent, which has a finding of its own
@@ -220,6 +244,11 @@ def _what_it_sees(access: Access, *, silent: bool) -> Iterator[Finding]:
         )
     elif "another document" in seen.reason:
         why = f"{name} reads another document than the volume holds"
+        if access.container.mount_at(posixpath.join(access.mount.destination, file)) is not None:
+            yield Finding(
+                "Consumers", "error", "OtherDocument", f"{why}: a file is mounted over it", _WHOLE, where=name
+            )
+            return
         mend = f"{name} is restarted"
         yield Finding(
             "Consumers", "error", "OtherDocument", why, f"docker restart {name}", mend, name, ("restart", name)
@@ -249,8 +278,3 @@ def examine_keepers(accesses: Sequence[Access], project: str) -> Iterator[Findin
         f"nothing, if that is meant; else docker stop {' '.join(strangers)}",
         where="keepers",
     )
-
-
-def status_of(report: Report | None) -> Mapping[str, Any]:
-    """Return the volume's status, empty where it can't be looked into."""
-    return report.status if report is not None else {}

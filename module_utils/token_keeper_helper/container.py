@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 _COMPOSE: Final = "com.docker.compose."
+_ONCE: Final = frozenset({"no", "on-failure"})
 _ROOT: Final = frozenset({"", "0", "root"})
 
 
@@ -68,6 +69,13 @@ class Container:
         return f"exit code {state.get('ExitCode', 'unknown')}{killed}"
 
     @property
+    def is_done(self) -> bool:
+        """Whether it has ended well, and nobody has told the engine to keep it up, as a job that runs once."""
+        policy = str(((self.told.get("HostConfig") or {}).get("RestartPolicy") or {}).get("Name") or "no")
+        exit_code = (self.told.get("State") or {}).get("ExitCode")
+        return self.state == "exited" and exit_code == 0 and policy in _ONCE
+
+    @property
     def last_check(self) -> str:
         """The last line that its health check has said; empty where it said nothing."""
         log: Sequence[Mapping[str, Any]] = ((self.told.get("State") or {}).get("Health") or {}).get("Log") or []
@@ -88,6 +96,13 @@ class Container:
     def mounts(self) -> Sequence[Mapping[str, Any]]:
         """Its mounts."""
         return self.told.get("Mounts") or []
+
+    @property
+    def in_memory(self) -> frozenset[str]:
+        """Its folders that end with it: a tmpfs is a mount, or stands beside them."""
+        beside: Mapping[str, Any] = (self.told.get("HostConfig") or {}).get("Tmpfs") or {}
+        mounted = (str(entry.get("Destination") or "/") for entry in self.mounts if entry.get("Type") == "tmpfs")
+        return frozenset(map(posixpath.normpath, (*beside, *mounted)))
 
     def mount_at(self, destination: str) -> Mapping[str, Any] | None:
         """Return its mount at a place."""

@@ -30,6 +30,13 @@ _PAUSE: Final = 1.5
 
 _PAGE_TIMEOUT: Final = 5.0
 _OWNER_REASONS: Final = frozenset({"WrongOwner", "LockOpen"})
+_AT_STAKE: Final = ("VolumeUnusable", "LockHeld", "NoSpace", "NoInodes", "ExchangeOpen")
+"""With any of them, a process may have a reply of the provider that could not be written yet, and that ends with it."""
+
+_OPEN: Final = 0o044
+"""Bits of a mode by which others may open a folder."""
+
+_ENDING: Final = frozenset({"restart", "recreate"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,11 +113,11 @@ class Doctor:
             *self._judged_inside(inside, accesses, holders),
             *self._stack(containers),
             *self._mounts(containers, accesses),
-            *examine_accesses(engine, accesses, report, holders, self.helper.uid),
+            *examine_accesses(self.helper, accesses, report, holders),
             *examine_keepers(accesses, self.project),
         ]
         generation = int(report.status["generation"]) if report is not None else None
-        return Examination(tuple(worst_first(findings)), tuple(accesses), generation)
+        return Examination(tuple(worst_first(_spared(findings))), tuple(accesses), generation)
 
     def _report(self, mountpoint: str) -> Report | None:
         """Return what is proven of the consumers; ``None`` where the volume can't be looked into."""
@@ -152,6 +159,8 @@ class Doctor:
 
     def _with_owner(self, finding: Finding, accesses: Sequence[Access]) -> Finding:
         """Have the volume given to its owner, unless containers that run as somebody else would lose it."""
+        if finding.reason == "LockOpen" and int(self.mode, 8) & _OPEN:
+            return dataclasses.replace(finding, remedy=f"token_volume_mode is {self.mode}: 0700 keeps all others out")
         uid, gid = self.helper.uid, self.helper.gid
         others = [access.container.name for access in accesses if not access.container.is_user(uid)]
         if others:
@@ -182,7 +191,7 @@ class Doctor:
                 project=self.project,
                 path=self._path,
                 file=self.helper.file,
-                compose=self.has_compose,
+                engine=self.helper.engine if self.has_compose else None,
             )
 
 
@@ -195,6 +204,19 @@ def _no_volume(name: str) -> Finding:
         "ansible-playbook site.yml makes it and obtains a token; or correct the name (token_volume_name)",
         where=name,
     )
+
+
+def _spared(findings: Sequence[Finding]) -> list[Finding]:
+    """Leave running containers to a person while what a process alone may have would end with it."""
+    reasons = {finding.reason for finding in findings}
+    cause = next((reason for reason in _AT_STAKE if reason in reasons), None)
+    if cause is None:
+        return list(findings)
+    why = f"first see to {cause}: a process in it may have a reply of the provider that nobody else has; then "
+    return [
+        dataclasses.replace(one, remedy=why + one.remedy, mend="", work=()) if set(one.work[:1]) & _ENDING else one
+        for one in findings
+    ]
 
 
 def _with_holders(finding: Finding, holders: Sequence[Holder]) -> Finding:

@@ -99,7 +99,8 @@ def _weaknesses(look: Mapping[str, Any], deadline_days: float) -> Iterator[Findi
     status = look["status"]
     document = status["document"]
     if _seconds(document) <= 0:
-        yield Finding(DEGRADED, "the access token has run out, and the next who asks renews it", _RENEW)
+        over = "has run out" if document.get("expires_in") is not None else "has no expiry that is known"
+        yield Finding(DEGRADED, f"the access token {over}, and the next who asks renews it", _RENEW)
     if status["failures"]:
         yield Finding(DEGRADED, _attempts(status), _RENEW)
     if document.get("settled") is False:

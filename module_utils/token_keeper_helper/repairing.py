@@ -29,11 +29,13 @@ class Action:
         finding: the finding.
         outcome: ``mended``, ``could not`` or, in check mode, ``would``.
         why_not: why it could not be mended.
+        in_vain: whether something was changed, and it did not help.
     """
 
     finding: Finding
     outcome: str
     why_not: str = ""
+    in_vain: bool = False
 
     def as_dict(self) -> dict[str, str]:
         """Return the action as a part of a result."""
@@ -58,7 +60,7 @@ def doctored(doctor: Doctor, *, repair: bool, check_mode: bool) -> dict[str, Any
     elif repair:
         actions, found = _repaired(doctor, found)
     return {
-        "changed": any(action.outcome in {"mended", "would"} for action in actions),
+        "changed": any(action.in_vain or action.outcome in {"mended", "would"} for action in actions),
         "findings": [finding.as_dict() for finding in found.findings],
         "consumers": [access.as_dict() for access in found.accesses],
         "actions": [action.as_dict() for action in actions],
@@ -72,6 +74,7 @@ def doctored(doctor: Doctor, *, repair: bool, check_mode: bool) -> dict[str, Any
 def _repaired(doctor: Doctor, found: Examination) -> tuple[list[Action], Examination]:
     actions: list[Action] = []
     tried: set[tuple[str, str, str]] = set()
+    waited: set[tuple[str, str, str]] = set()
     for _ in range(_MOST):
         todo = min((one for one in _mendable(found) if one.key not in tried), key=_rank, default=None)
         if todo is None:
@@ -85,12 +88,18 @@ def _repaired(doctor: Doctor, found: Examination) -> tuple[list[Action], Examina
             if failure:
                 actions.append(Action(todo, "could not", failure))
             continue
+        if todo.reason == "ContainerUnhealthy" and actions and todo.key not in waited:
+            # what it suffered from may have been mended just now, which its next health check will tell
+            waited.add(todo.key)
+            _well(doctor, todo.work[1])
+            found = doctor.examine()
+            continue
         tried.add(todo.key)
-        failure = _attempt(doctor, todo.work)
+        failure, changed = _attempt(doctor, todo.work)
         found = doctor.examine()
-        gone = todo.key not in {finding.key for finding in found.findings}
-        why_not = "" if gone else failure or "it was still there afterwards"
-        actions.append(Action(todo, "mended" if gone else "could not", why_not))
+        mended = not failure and todo.key not in {finding.key for finding in found.findings}
+        why_not = "" if mended else failure or "it was still there afterwards"
+        actions.append(Action(todo, "mended" if mended else "could not", why_not, changed and not mended))
     return actions, found
 
 
@@ -116,20 +125,23 @@ def _told(action: Mapping[str, Any]) -> Action:
     return Action(of_inside(action), "mended" if mended else "could not", str(action.get("why_not") or ""))
 
 
-def _attempt(doctor: Doctor, work: tuple[str, ...]) -> str:
-    """Do one thing; returns why it could not be done."""
-    kind = work[0]
+def _attempt(doctor: Doctor, work: tuple[str, ...]) -> tuple[str, bool]:
+    """Do one thing; returns why it could not be done, and whether it has changed anything."""
+    kind, changed = work[0], False
     try:
         if kind == "owner":
-            doctor.helper.initialise(doctor.mode, dry_run=False)
+            changed = doctor.helper.initialise(doctor.mode, dry_run=False).get("changed") is True
         elif kind in {"up", "recreate"}:
+            changed = True  # before it says that what it has made is not well
             _compose(doctor, work[1], recreate=kind == "recreate")
         else:
             _run(doctor, kind, work[1])
-            _wait(doctor, work[1])
+            changed = True
+            if not _well(doctor, work[1]):
+                return f"{work[1]} is not well after {doctor.timeout:g} s", True
     except ModuleFailure as failure:
-        return str(failure)
-    return ""
+        return str(failure), changed
+    return "", changed
 
 
 def _run(doctor: Doctor, *words: str) -> None:
@@ -147,13 +159,15 @@ def _compose(doctor: Doctor, service: str, *, recreate: bool) -> None:
     _run(doctor, *place, "up", "--detach", "--no-deps", "--pull", "never", *kept, *wait, service)
 
 
-def _wait(doctor: Doctor, name: str) -> None:
-    """Wait until a container is well, or the time is up: then the next look tells what it is."""
+def _well(doctor: Doctor, name: str) -> bool:
+    """Wait until a container is well, and tell whether it is when the time is up."""
     deadline = time.monotonic() + doctor.timeout
-    while time.monotonic() < deadline:
+    while True:
         told = doctor.helper.engine.inspect([name])
         state = (told[0].get("State") or {}) if told else {}
         health = (state.get("Health") or {}).get("Status") or "healthy"
-        if not told or (state.get("Status") == "running" and health == "healthy"):
-            return
+        if state.get("Status") == "running" and health == "healthy":
+            return True
+        if not told or time.monotonic() >= deadline:
+            return False
         time.sleep(_LOOK_EVERY)

@@ -23,10 +23,11 @@ def examine_stack(
         compose: whether there is a Compose file to make them by.
     """
     mine = [container for container in containers if container.project == project and not container.is_task]
-    for container in mine:
-        finding = _judged(container)
-        if finding is not None:
-            yield finding
+    names = {str(wanted["service"]) for wanted in expected}
+    # a job that ran once, such as the migration of a database, must not be run again
+    done = [container for container in mine if container.is_done and container.service not in names]
+    judged = [finding for container in mine if container not in done and (finding := _judged(container)) is not None]
+    yield from judged
     for wanted in expected:
         service, number = str(wanted["service"]), int(wanted.get("containers") or 1)
         there = sum(container.service == service for container in mine)
@@ -41,13 +42,8 @@ def examine_stack(
                 service,
                 ("up", service) if compose else (),
             )
-    if not any(finding_of(container) for container in mine) and mine:
-        yield Finding("Containers", "ok", "", f"{len(mine)} containers of {project} run and are well")
-
-
-def finding_of(container: Container) -> bool:
-    """Tell whether there is something to say of a container."""
-    return _judged(container) is not None
+    if mine and not judged:
+        yield Finding("Containers", "ok", "", f"{len(mine) - len(done)} containers of {project} run and are well")
 
 
 def _judged(container: Container) -> Finding | None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 from .arguments import TOKEN_VOLUME_INFO, helper_of
+from .consumers import missing
 from .failure import ModuleFailure
 from .process import Runner
 from .survey import survey
@@ -68,18 +69,3 @@ def _asked(token: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str,
         reporting = {one["service"]: one["processes"] for one in parameters["expected"] if one["processes"] > 0}
         asked.update(heartbeat_urls=parameters["heartbeat_urls"], expect_processes=reporting)
     return asked
-
-
-def missing(services: Sequence[str], expected: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Say of which services too few containers run.
-
-    Args:
-        services: the service of each consumer.
-        expected: services that must be there, each with the number of its ``containers``.
-    """
-    counted = [(wanted["service"], services.count(wanted["service"]), wanted["containers"]) for wanted in expected]
-    return [
-        f"{service}: {found} of {count} containers run with the volume mounted"
-        for service, found, count in counted
-        if found < count
-    ]

@@ -103,8 +103,8 @@ def write(name: str, text: str) -> None:
         raise _failure(
             name, "it is not what your shell calls so", "use output=json, or a descriptor: docs/status.md has one"
         )
-    path = Path(name).expanduser()
     try:
+        path = Path(name).expanduser()
         if path.exists() and not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():
             path.write_text(text, encoding="utf-8")
             return
@@ -120,8 +120,9 @@ def write(name: str, text: str) -> None:
         finally:
             with contextlib.suppress(OSError):
                 os.unlink(draft)
-    except OSError as error:
-        raise _failure(name, error.strerror or "no reason given", "name a file where this user may write") from None
+    except (OSError, RuntimeError) as error:  # the latter of a home that nobody has, and of links that go round
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise _failure(name, why or "no reason given", "name a file where this user may write") from None
 
 
 def _failure(name: str, why: str, remedy: str) -> ModuleFailure:

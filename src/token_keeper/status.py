@@ -18,9 +18,8 @@ from token_keeper.events import Events
 from token_keeper.filesystem import filesystem_of
 from token_keeper.fingerprint import fingerprint
 from token_keeper.history import History
-from token_keeper.reading import Timing
+from token_keeper.reading import Reader, Timing
 from token_keeper.staging import Staged
-from token_keeper.state import MAX_BYTES as STATE_MAX_BYTES
 from token_keeper.state import State, timestamp
 from token_keeper.volume import Volume
 
@@ -246,10 +245,7 @@ def _directory(volume: Volume) -> dict[str, Any]:
 
 def _state(volume: Volume, *, patient: bool) -> State | None:
     try:
-        found = volume.read(volume.state_name, limit=STATE_MAX_BYTES)
-        return State.parse(found[0]) if found is not None else None
-    except TokenCorrupt:
-        return None  # a directory in its place is as good as none
+        return Reader(volume).state()
     except StorageError:
         if not patient:
             raise

@@ -3,7 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import ansible.module_utils  # type: ignore[import-untyped]
+
+if TYPE_CHECKING:
+    from module_utils.token_keeper_helper.consumers import missing
+else:
+    # Ansible finds a project's module_utils for modules only; this is the same folder, under the same name
+    _SHARED = str(Path(__file__).resolve().parents[3] / "module_utils")
+    if _SHARED not in ansible.module_utils.__path__:
+        ansible.module_utils.__path__.append(_SHARED)
+    from ansible.module_utils.token_keeper_helper.consumers import missing
 
 LEVELS: Final = ("mount", "container", "process")
 """Proof of convergence, from weak to strong."""
@@ -28,16 +40,6 @@ def lagging(consumers: Sequence[Consumer], expected: Sequence[Mapping[str, Any]]
     ]
 
 
-def missing(services: Sequence[str], expected: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Say of which services too few containers run.
-
-    Arguments:
-        services: the service of each running container.
-        expected: services that must be there, each with the number of its ``containers``.
-    """
-    return [sentence for wanted in expected if (sentence := _missing(services, wanted))]
-
-
 def identities(containers: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return service, image and configuration of each container as a line, in an order that holds."""
     return sorted(f"{one['service']} {one['image']} {one['config_hash']}" for one in containers)
@@ -46,13 +48,6 @@ def identities(containers: Sequence[Mapping[str, Any]]) -> list[str]:
 def level(consumers: Sequence[Consumer]) -> str:
     """Return the level of proof that holds for all ``consumers``: the weakest of theirs, ``none`` without any."""
     return LEVELS[min(LEVELS.index(consumer["level"]) for consumer in consumers)] if consumers else "none"
-
-
-def _missing(services: Sequence[str], wanted: Mapping[str, Any]) -> str:
-    # Ansible's lists hold values that are yet to be templated: iterating does that, count() does not.
-    found = sum(service == wanted["service"] for service in services)
-    count = int(wanted.get("containers", 1))
-    return "" if found >= count else f"{wanted['service']}: {found} of {count} containers run with the volume mounted"
 
 
 def _reason(consumer: Consumer) -> str:

@@ -53,7 +53,7 @@ def examine_conditions(status: Status) -> list[Finding]:
         Finding(
             "Deadline",
             "warning",
-            f"{d['reason']} in {d['days_left']} days ({d['at']})",
+            f"{d['reason']} {_when(d['days_left'])} ({d['at']})",
             d["remedy"],
             "DeadlineNear",
             where=d["reason"],
@@ -62,6 +62,10 @@ def examine_conditions(status: Status) -> list[Finding]:
         if d["days_left"] < _SOON
     ]
     return found or [Finding("Conditions", "ok", "nothing is in the way of the next renewal")]
+
+
+def _when(days_left: int) -> str:
+    return f"in {days_left} days" if days_left >= 0 else "should have come already"
 
 
 def examine_life(status: Status) -> list[Finding]:

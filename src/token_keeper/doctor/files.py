@@ -9,7 +9,7 @@ from typing import Final
 
 from token_keeper.doctor.finding import Finding
 from token_keeper.doctor.owners import empty_folder, is_open_to, mend_for_folder, owner_of, remedy_for
-from token_keeper.doctor.restoring import can_be_restored
+from token_keeper.doctor.remembered import can_be_restored
 from token_keeper.errors import StorageError, TokenCorrupt
 from token_keeper.history import History
 from token_keeper.state import MAX_BYTES as STATE_MAX_BYTES

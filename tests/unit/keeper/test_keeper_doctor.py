@@ -381,6 +381,8 @@ def test_a_grant_that_dies_soon(sound: Path) -> None:
     edit_state(sound, grant_expiry=time.time() + 3 * 86_400)
     finding = found(sound)["Deadline"]
     assert (finding.level, "2 days" in finding.message) == ("warning", True)
+    edit_state(sound, grant_expiry=time.time() - 3 * 86_400)
+    assert "should have come already" in found(sound)["Deadline"].message
 
 
 def test_the_verb(sound: Path) -> None:

@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 # modules import their shared code under this name, and find it where Ansible has put it
 ansible.module_utils.__path__.append(str(ROOT / "module_utils"))
 
+from doctored import Host  # noqa: E402
 from pretended import Docker  # noqa: E402
 
 
@@ -21,3 +22,11 @@ from pretended import Docker  # noqa: E402
 def docker() -> Docker:
     """A Docker Engine with nothing in it, which answers as it is told to."""
     return Docker()
+
+
+@pytest.fixture
+def host(docker: Docker, monkeypatch: pytest.MonkeyPatch) -> Host:
+    """A Docker host with a sound token, an API and a keeper."""
+    monkeypatch.setattr("module_utils.token_keeper_helper.diagnosis._PAUSE", 0.0)
+    monkeypatch.setattr("module_utils.token_keeper_helper.repairing._LOOK_EVERY", 0.0)
+    return Host(docker)

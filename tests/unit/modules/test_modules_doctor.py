@@ -1,141 +1,18 @@
-"""The doctor on the Docker host: each thing that may be wrong around a volume is found, named, and mended in order."""
+"""The doctor on the Docker host: each thing that may be wrong around a volume is found, named and mended."""
 
 from __future__ import annotations
 
-import copy
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from doctored import FILE, FOLDER, MOUNTPOINT, OTHER, OVER, TOKENS, Host, container, finding, holding, keeper
 from module_utils.token_keeper_helper.container import Container
-from module_utils.token_keeper_helper.diagnosis import Doctor
-from module_utils.token_keeper_helper.doctor_arguments import TOKEN_DOCTOR
 from module_utils.token_keeper_helper.failure import ModuleFailure
 from module_utils.token_keeper_helper.lock_holder import holders_of
-from module_utils.token_keeper_helper.repairing import doctored
-from pretended import Docker, document, printed, refused, said, status
+from pretended import document, printed, refused
 from serving import endpoint, nobody, told
-
-MOUNTPOINT = "/var/lib/docker/volumes/tokens/_data"
-TOKENS = {"Type": "volume", "Name": "tokens", "Source": MOUNTPOINT, "Destination": "/app/tokens", "RW": True}
-
-
-def container(name: str, service: str = "", **changes: Any) -> dict[str, Any]:
-    """A running container of the application that mounts the volume."""
-    labels = {"com.docker.compose.project": "stack", "com.docker.compose.service": service or name}
-    return {
-        "Id": (name.encode().hex() + "0" * 64)[:64],
-        "Name": f"/{name}",
-        "Path": "uvicorn",
-        "Args": [],
-        "Config": {"Hostname": f"host-{name}", "User": "999:999", "Labels": labels},
-        "HostConfig": {},
-        "State": {"Status": "running", "Health": {"Status": "healthy"}},
-        "Mounts": [TOKENS],
-        **changes,
-    }
-
-
-def keeper(name: str = "keeper", **changes: Any) -> dict[str, Any]:
-    return container(name, "keeper", Path="tini", Args=["--", "token-keeper", "keep"], **changes)
-
-
-def finding(
-    reason: str, *, level: str = "error", check: str = "Document", mend: str = "", where: str = ""
-) -> dict[str, str]:
-    """A finding of the helper."""
-    words = {"message": f"{reason} happened", "remedy": "do something"}
-    return {"check": check, "level": level, "reason": reason, "mend": mend, "where": where, **words}
-
-
-class Host:
-    """A Docker host whose containers and volume do what they are told."""
-
-    def __init__(self, docker: Docker) -> None:
-        self.docker = docker
-        self.containers = [container("api"), keeper()]
-        self.findings: list[dict[str, str]] = []
-        self.lock = "fe:00:7"
-        self.volume: dict[str, Any] | None = {
-            "Name": "tokens",
-            "Driver": "local",
-            "Mountpoint": MOUNTPOINT,
-            "Options": None,
-        }
-        self.done: list[str] = []
-        docker.on("volume", "inspect", answers=[self._volume])
-        docker.on("status", answers=[lambda: said(status(8))])
-        docker.on("doctor", answers=[lambda: self._doctor([])])
-        docker.on("doctor", "--repair", answers=[self._repair])
-        docker.on("init-volume", answers=[self._initialise])
-        docker.on("ps", answers=[lambda: self._listed(running=True)])
-        docker.on("ps", "--all", answers=[lambda: self._listed(running=False)])
-        docker.on("inspect", "container", answers=[lambda: said(self.containers)])
-        docker.on("exec", answers=[printed("c" * 64)])
-        for word, after in (("start", "running"), ("unpause", "running"), ("restart", "running")):
-            docker.on(word, answers=[lambda word=word, after=after: self._turn(word, after)])  # type: ignore[misc]
-        docker.on("compose", answers=[self._compose])
-
-    def _volume(self) -> Any:
-        return said([self.volume]) if self.volume else refused(1, "Error: no such volume: tokens")
-
-    def _doctor(self, actions: list[dict[str, Any]]) -> Any:
-        errors = sum(one["level"] == "error" for one in self.findings)
-        answer = said({"errors": errors, "lock": self.lock, "findings": self.findings, "actions": actions})
-        return answer if not errors else type(answer)(10, answer.stdout, "")
-
-    def _repair(self) -> Any:
-        self.done.append("inside")
-        gone = [one for one in self.findings if one["mend"] and "never" not in one["mend"]]
-        left = [one for one in self.findings if one["mend"] and "never" in one["mend"]]
-        self.findings = [one for one in self.findings if one not in gone]
-        return self._doctor(
-            [{**one, "mended": True, "why_not": ""} for one in gone]
-            + [{**one, "mended": False, "why_not": "the disk is full"} for one in left]
-        )
-
-    def _initialise(self) -> Any:
-        self.done.append("owner")
-        self.findings = [one for one in self.findings if one["reason"] not in {"WrongOwner", "LockOpen"}]
-        return said({"changed": True, "before": {}, "after": {}})
-
-    def _listed(self, *, running: bool) -> Any:
-        there = [one for one in self.containers if not running or one["State"]["Status"] in {"running", "paused"}]
-        return printed("".join(f"{one['Id']}\t\n" for one in there))
-
-    def _turn(self, word: str, after: str) -> Any:
-        name = self.docker.calls[-1][0][-1]
-        self.done.append(f"{word} {name}")
-        for one in self.containers:
-            if one["Name"] == f"/{name}":
-                one["State"] = {"Status": after, "Health": {"Status": "healthy"}}
-        return printed("")
-
-    def _compose(self) -> Any:
-        argv = self.docker.calls[-1][0]
-        self.done.append(f"compose {argv[-1]}" + ("" if "--no-recreate" in argv else " anew"))
-        self.containers = [one for one in self.containers if one["Name"] != f"/{argv[-1]}"] + [container(argv[-1])]
-        return printed("")
-
-    def examined(self, *, repair: bool = False, check_mode: bool = False, **given: Any) -> dict[str, Any]:
-        defaults = {name: option.get("default") for name, option in TOKEN_DOCTOR.items()}
-        parameters = {**defaults, "volume": "tokens", "image": "keeper:1", "project": "stack", "timeout": 1.0, **given}
-        result = doctored(Doctor(self.docker.helper, parameters), repair=repair, check_mode=check_mode)
-        json.dumps(result)
-        return result
-
-    def wrong(self, **given: Any) -> dict[str, dict[str, str]]:
-        """What is wrong, by its reason."""
-        found = self.examined(**given)["findings"]
-        return {one["reason"]: one for one in found if one["level"] != "ok"}
-
-
-@pytest.fixture
-def host(docker: Docker, monkeypatch: pytest.MonkeyPatch) -> Host:
-    monkeypatch.setattr("module_utils.token_keeper_helper.diagnosis._PAUSE", 0.0)
-    monkeypatch.setattr("module_utils.token_keeper_helper.repairing._LOOK_EVERY", 0.0)
-    return Host(docker)
 
 
 def test_where_all_is_well_nothing_is_wrong_and_everybody_is_listed(host: Host) -> None:
@@ -230,12 +107,6 @@ def test_a_container_that_is_gone_is_made_by_its_compose_file(host: Host, tmp_pa
     assert (repaired["errors"], [one["outcome"] for one in repaired["actions"]]) == (0, ["mended"])
 
 
-OTHER = {"Type": "volume", "Name": "other", "Source": "/x", "Destination": "/app/tokens", "RW": True}
-FOLDER = {"Type": "bind", "Source": "/srv/tokens", "Destination": "/app/tokens", "RW": True}
-FILE = {"Type": "bind", "Source": "/srv/token.json", "Destination": "/app/token.json", "RW": True}
-OVER = {"Type": "bind", "Source": "/srv/token.json", "Destination": "/app/tokens/token.json", "RW": True}
-
-
 @pytest.mark.parametrize(
     ("mounts", "reason", "words"),
     [
@@ -292,15 +163,9 @@ def test_a_consumer_that_mounts_it_read_only(host: Host, monkeypatch: pytest.Mon
     assert {name: one["level"] for name, one in host.wrong().items()} == {"ReadOnly": "info"}
     holder = holders_of("1:2:3", [], Path("/nowhere"))
     assert holder == []
-    held = [_holder(host.containers[0])]
+    held = [holding(host.containers[0])]
     monkeypatch.setattr("module_utils.token_keeper_helper.diagnosis.holders_of", lambda *_: held)
     assert host.wrong()["ReadOnlyHolder"]["level"] == "warning"
-
-
-def _holder(told: dict[str, Any]) -> Any:
-    from module_utils.token_keeper_helper.lock_holder import Holder  # noqa: PLC0415 - for this alone
-
-    return Holder(4711, "python", Container(told))
 
 
 def test_a_consumer_of_another_user(host: Host) -> None:
@@ -328,6 +193,7 @@ def test_processes_that_see_an_old_generation(host: Host) -> None:
     assert [(one["outcome"], one["why_not"]) for one in repaired["actions"]] == [
         ("could not", "it was still there afterwards")
     ]
+    assert repaired["changed"], "it was restarted, if in vain"
 
 
 def test_processes_that_are_missing_and_pages_that_are_silent(host: Host) -> None:
@@ -398,7 +264,7 @@ def test_a_holder_that_is_paused_goes_on_and_another_is_a_person_s(
 ) -> None:
     if paused:
         host.containers[0]["State"] = {"Status": "paused"}
-    held = [_holder(host.containers[0])]
+    held = [holding(host.containers[0])]
     monkeypatch.setattr("module_utils.token_keeper_helper.diagnosis.holders_of", lambda *_: held)
     host.findings = [finding("LockHeld", check="Lock")]
     found = host.wrong()["LockHeld"]
@@ -408,46 +274,6 @@ def test_a_holder_that_is_paused_goes_on_and_another_is_a_person_s(
     assert [word.split()[0] for word in host.done] == (["unpause"] * len(host.done) if paused else [])
     if not paused:
         assert "docker restart api ends it" in found["remedy"]
-
-
-def test_the_order_of_a_repair(host: Host, tmp_path: Path) -> None:
-    (tmp_path / "compose.yml").touch()
-    host.containers = [
-        container("api", State={"Status": "running", "Health": {"Status": "unhealthy"}}),
-        keeper(State={"Status": "exited"}),
-        container("celery", State={"Status": "paused"}),
-    ]
-    host.findings = [
-        finding("Empty", mend="it is put back"),
-        finding("WrongOwner", check="Files", where="/app/tokens/.token.json.state"),
-        finding("ForeignFiles", level="warning", check="Leftovers"),
-        finding("Odd", level="warning", mend="never"),
-    ]
-    expected = [{"service": "redis"}]
-    given = {"expected": expected, "compose_file": str(tmp_path / "compose.yml")}
-    before = copy.deepcopy(host.containers)
-    checked = host.examined(repair=True, check_mode=True, **given)
-    assert (host.done, host.containers, checked["changed"]) == ([], before, True)
-    assert {one["outcome"] for one in checked["actions"]} == {"would"}
-    repaired = host.examined(repair=True, **given)
-    assert host.done == ["unpause celery", "owner", "inside", "start keeper", "compose redis", "restart api"]
-    outcomes = {(one["reason"], one["outcome"]) for one in repaired["actions"]}
-    assert ("Empty", "mended") in outcomes
-    assert ("Odd", "could not") in outcomes
-    assert next(one for one in repaired["actions"] if one["reason"] == "Odd")["why_not"] == "the disk is full"
-    # a person's is left, and no error
-    assert repaired["errors"] == 0
-    assert [one["reason"] for one in repaired["findings"] if one["level"] == "warning"] == ["ForeignFiles", "Odd"]
-
-
-def test_what_docker_refuses_is_said(host: Host) -> None:
-    host.containers[1]["State"] = {"Status": "exited"}
-    host.docker.on(
-        "start", answers=[refused(1, "Error response from daemon: driver failed: port is already allocated")]
-    )
-    [action] = host.examined(repair=True)["actions"]
-    assert action["outcome"] == "could not"
-    assert "port is already allocated" in action["why_not"]
 
 
 def test_nothing_new_in_an_answer_of_the_helper_gets_out(host: Host) -> None:

@@ -59,6 +59,7 @@ PAGE = {"url": "http://127.0.0.1:8080/x", "why": "it answered 404"}
     [
         (look(), "ok", ""),
         (look({"document": EXPIRED}), "degraded", "the next who asks renews it"),
+        (look({"document": document(expires_in=None)}), "degraded", "has no expiry that is known"),
         (
             look({"failures": 2, "conditions": [READY, FAILING]}),
             "degraded",

@@ -51,3 +51,12 @@ def test_where_nothing_can_be_written_nothing_is_left(tmp_path: Path) -> None:
         with pytest.raises(token_report.ModuleFailure):
             token_report.write(str(target), "report\n")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_home_that_nobody_has_and_links_that_go_round_are_told(tmp_path: Path) -> None:
+    round_and_round = tmp_path / "round"
+    round_and_round.symlink_to(round_and_round)
+    for name in ("~nobody-of-that-name/report.json", str(round_and_round / "report.json")):
+        with pytest.raises(token_report.ModuleFailure) as caught:
+            token_report.write(name, "report\n")
+        assert (caught.value.reason, name in caught.value.message) == ("NotWritten", True)

@@ -161,6 +161,20 @@ def test_all_tokens_of_all_hosts_are_told_and_one_that_is_down_stops_no_other(ho
     assert "canary" not in ended.stdout + ended.stderr
 
 
+def test_an_application_of_one_s_own_that_can_not_be_read_hides_no_token_and_no_host(hosts: Hosts) -> None:
+    down = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
+    hosts.inventory({"east": {}, "west": down}, app_stack_compose_dir=str(hosts.folder / "nowhere"))
+    inventory = yaml.safe_load((hosts.folder / "hosts.yml").read_text())
+    del inventory["docker_hosts"]["vars"]["refresh_health_expected"]
+    (hosts.folder / "hosts.yml").write_text(yaml.safe_dump(inventory))
+    ended = hosts.run("status", "-e", "output=json")
+    assert ended.returncode == 2, ended.stdout
+    [line] = [line for line in ended.stdout.splitlines() if line.startswith("{")]
+    east, west = json.loads(line)["hosts"]
+    assert (east["health"], east["tokens"][0]["missing"]) == ("ok", []), line
+    assert west["health"] == "unreachable", line
+
+
 def test_a_token_that_serves_passes_and_strict_asks_for_more(hosts: Hosts) -> None:
     good = hosts.run("status")
     assert good.returncode == 0, good.stdout

@@ -30,3 +30,16 @@ def test_each_address_makes_a_url(bind: str | None, host: str) -> None:
         known |= {"app_stack_api_bind": bind, "app_stack_keeper_bind": bind}
     urls = Templar(loader, variables=known).template(trust_as_template("{{ refresh_health_heartbeat_urls }}"))
     assert urls == [f"http://{host}:8080/api/v1/health/consumers", f"http://{host}:9401/consumers"]
+
+
+def test_of_an_application_of_one_s_own_nothing_is_expected_that_was_not_found() -> None:
+    loader = DataLoader()
+    known = {"app_stack_services": {"web": {}}}
+    for part in ("defaults", "vars"):
+        known |= loader.load_from_file(str(ROLE / part / "main.yml"), trusted_as_template=True)
+    templar = Templar(loader, variables=known)
+    assert templar.template(trust_as_template("{{ refresh_health_expected }}")) == []
+    assert templar.template(trust_as_template("{{ refresh_health_heartbeat_urls }}")) == [
+        "http://127.0.0.1:9401/consumers"
+    ]
+    assert templar.template(trust_as_template("{{ refresh_health_urls }}")) == {"Keeper": "http://127.0.0.1:9401"}

@@ -6,8 +6,7 @@ import contextlib
 
 from token_keeper.errors import StorageError, TokenCorrupt
 from token_keeper.history import History
-from token_keeper.state import MAX_BYTES as STATE_MAX_BYTES
-from token_keeper.state import State
+from token_keeper.reading import Reader
 from token_keeper.volume import Volume
 
 
@@ -18,17 +17,11 @@ def can_be_restored(volume: Volume) -> bool:
     """
     with contextlib.suppress(StorageError, TokenCorrupt):
         entries = History(volume).entries()
-        state = known_state(volume)
+        state = None
+        with contextlib.suppress(StorageError):  # which the check of the state tells
+            state = Reader(volume).state()
         if state is None or state.identity is None:
             return bool(entries) and (state is None or state.tombstone is None)
         remembered = any(entry.document.fingerprint == state.identity.document for entry in entries)
         return remembered and state.tombstone is None and state.dead_grant != state.identity.grant
     return False
-
-
-def known_state(volume: Volume) -> State | None:
-    """Return the state, ``None`` where there is none that can be trusted."""
-    with contextlib.suppress(StorageError, TokenCorrupt):
-        text = volume.read(volume.state_name, limit=STATE_MAX_BYTES)
-        return State.parse(text[0]) if text is not None else None
-    return None
