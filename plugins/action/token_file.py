@@ -117,7 +117,7 @@ class ActionModule(HelperAction):
             return {"changed": True}
         if helper.engine.volume(helper.volume) is None:
             raise _missing(helper)
-        # what an unmodified app wrote last, nobody may have looked at: half a document, or one with a spent refresh token
+        # what an app wrote last nobody may have looked at: half a document, or one with a spent refresh token
         helper.run("policy")
         helper.run("show")
         command = f"O={helper.uid}:{helper.gid}; {_OUT}"
