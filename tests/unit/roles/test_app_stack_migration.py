@@ -46,7 +46,7 @@ def test_the_file_is_written_unless_somebody_uses_it(
     assert told("[__app_stack_overridden, __app_stack_token_in_volume]", containers) == [services, in_volume]
 
 
-def told(expression: str, containers: list[tuple[str, str, str]]) -> Any:
+def told(expression: str, containers: list[tuple[str, str, str]], **more: Any) -> Any:
     """Return what the role makes of an expression where the engine has these containers."""
     loader = DataLoader()
     known: dict[str, Any] = loader.load_from_file(str(ROLE / "vars/main.yml"), trusted_as_template=True)
@@ -55,6 +55,7 @@ def told(expression: str, containers: list[tuple[str, str, str]]) -> Any:
         "app_stack_project_dir": "/opt/kit",
         "__app_stack_engine": {"stdout_lines": [container(*one) for one in containers]},
         "__app_stack_found": {"services": {"web": {}, "worker": {}}, "consumers": ["web", "worker"]},
+        **more,
     }
     return Templar(loader, variables=known).template(trust_as_template("{{ " + expression + " }}"))
 
