@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from . import app_consumers, compose_config, image_user
@@ -43,13 +44,16 @@ def survey(engine: Engine, parameters: Mapping[str, Any]) -> dict[str, Any]:
     services: dict[str, dict[str, Any]] = config["services"]
     choice = app_consumers.choose(services, parameters["consumers"], parameters["token_path"], parameters["file"])
     named = [name for name in parameters["others"] if name not in choice.consumers]
+    # services often share an image
+    inspect = functools.cache(functools.partial(image_user.inspect, engine))
+    resolve = functools.cache(functools.partial(image_user.resolve, engine))
     told, missing = {}, []
     for name in [*choice.consumers, *(name for name in named if name in services)]:
         # Compose gives what it builds without a name this one
         image = str(services[name].get("image") or f"{config.get('name') or project.name}-{name}")
         user = str(parameters["users"].get(name) or services[name].get("user") or "")
         told[name] = {
-            **_running(engine, image, user, str(services[name].get("working_dir") or "")),
+            **_running(inspect, resolve, image, user, str(services[name].get("working_dir") or "")),
             **_configured(services[name]),
         }
         if told[name]["uid"] is None:
@@ -90,14 +94,20 @@ def _project(parameters: Mapping[str, Any]) -> compose_config.Project:
     return compose_config.project_in(folder, parameters["files"], without=parameters["override"], name=name, **common)
 
 
-def _running(engine: Engine, reference: str, user: str, working_dir: str) -> dict[str, Any]:
+def _running(
+    inspect: Callable[[str], image_user.Image | None],
+    resolve: Callable[[str, str], tuple[int, int]],
+    reference: str,
+    user: str,
+    working_dir: str,
+) -> dict[str, Any]:
     """Return what is known of who runs a service, by the service itself or by its image."""
-    image = image_user.inspect(engine, reference)
+    image = inspect(reference)
     if image is None:
         known = image_user.numbers(user) if user else None
     else:
         user, working_dir = user or image.user, working_dir or image.working_dir
-        known = image_user.resolve(engine, reference, user)
+        known = resolve(reference, user)
     uid, gid = known or (None, None)
     return {"image": reference, "user": user, "uid": uid, "gid": gid, "working_dir": working_dir}
 

@@ -88,8 +88,11 @@ def project_in(folder: str, given: Sequence[str], *, without: str = "", **more: 
         raise _missing(f"{folder} can't be looked into: {error.strerror}") from None
     dotenv = ""
     if ".env" in names:
-        with open(os.path.join(folder, ".env"), encoding="utf-8", errors="replace") as file:
-            dotenv = file.read()
+        try:
+            with open(os.path.join(folder, ".env"), encoding="utf-8", errors="replace") as file:
+                dotenv = file.read()
+        except OSError as error:
+            raise _missing(f"{folder}/.env can't be read: {error.strerror}") from None
     files = files_of(folder, names, dotenv, given, without=without)
     absent = [file for file in files if not os.path.isfile(file)]
     if absent or not files:

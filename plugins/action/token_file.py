@@ -49,12 +49,15 @@ TOKEN_FILE: Final[dict[str, dict[str, Any]]] = {
     "docker_host": {"type": "str"},
 }
 _IN: Final = 'test -f "$0" && test -r "$0" || exit 66; exec "$@" <"$0"'
-# Whole or not at all, and with the owner and mode of the one before, where there is one
+# Whole or not at all, and with the owner and mode of the one before, where there is one. A link stays one. A shell ends
+# without its EXIT trap when a signal kills it, and a copy of the secrets would stay.
 _OUT: Final = (
-    'umask 077; t=$(mktemp "$0.XXXXXX") || exit; trap \'rm -f "$t"\' EXIT; "$@" >"$t" && test -s "$t" || exit; '
-    'if test -e "$0"; then cmp -s "$0" "$t" && { echo same; exit 0; }; '
-    'chown --reference="$0" "$t" && chmod --reference="$0" "$t" || exit; else chown "$O" "$t" || exit; fi; '
-    'mv -fT "$t" "$0"'
+    'f=$(readlink -f "$0") || f=$0; test ! -d "$f" || { echo "$f is a folder" >&2; exit 1; }; '
+    "umask 077; t=; trap 'rm -f \"$t\"' EXIT; trap 'exit 1' HUP INT TERM; "
+    't=$(mktemp "$f.XXXXXX") || exit; "$@" >"$t" && test -s "$t" || exit; '
+    'if test -e "$f"; then cmp -s "$f" "$t" && { echo same; exit 0; }; '
+    'chown --reference="$f" "$t" && chmod --reference="$f" "$t" || exit; else chown "$O" "$t" || exit; fi; '
+    'sync "$t" && mv -fT "$t" "$f"'
 )
 _NO_FILE: Final = 66
 
@@ -98,7 +101,10 @@ class ActionModule(HelperAction):
 
         helper = helper_of(parameters, reading)
         header = f"{helper.file} in volume {helper.volume}"
+        # where it is missing a run of the helper would make it, with nobody's owner
         if helper.engine.volume(helper.volume) is None:
+            if not self._task.check_mode:
+                raise _missing(helper)
             return Outcome(True, "Created", header).as_result()
         dry = ["--dry-run"] if self._task.check_mode else []
         reply = helper.run("push", *dry, stdin=b"")
@@ -109,6 +115,11 @@ class ActionModule(HelperAction):
         helper = helper_of(parameters, self.run_on_host)
         if self._task.check_mode:
             return {"changed": True}
+        if helper.engine.volume(helper.volume) is None:
+            raise _missing(helper)
+        # what an app wrote last nobody may have looked at: half a document, or one with a spent refresh token
+        helper.run("policy")
+        helper.run("show")
         command = f"O={helper.uid}:{helper.gid}; {_OUT}"
         done = self.run_on_host(["sh", "-c", command, parameters["source"], *_reader(helper)])
         if done.exit_code != 0:
@@ -119,6 +130,15 @@ class ActionModule(HelperAction):
                 "see that its folder is there, may be written to, and has room; the token is still in the volume",
             )
         return {"changed": done.stdout.strip() != "same"}
+
+
+def _missing(helper: Helper) -> ModuleFailure:
+    return ModuleFailure(
+        "VolumeError",
+        "VolumeMissing",
+        f"there is no volume {helper.volume} {helper.engine.where}",
+        "make it first, by site.yml or role token_volume",
+    )
 
 
 def _reader(helper: Helper) -> list[str]:

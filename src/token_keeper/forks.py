@@ -14,7 +14,7 @@ import contextlib
 # that is us, so that nobody who waits for an import has locked them already.
 import logging  # noqa: F401
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, Protocol
 
 
@@ -57,17 +57,20 @@ def _before() -> None:
 
 
 def _after_in_parent() -> None:
-    for guarded in reversed(_held):
-        guarded.after_fork_in_parent()
-    _held.clear()
-    _importing.release()
+    _go_on(guarded.after_fork_in_parent for guarded in _held)
 
 
 def _after_in_child() -> None:
-    for guarded in _guarded:
-        guarded.after_fork_in_child()
-    _held.clear()
-    _importing.release()
+    _go_on(guarded.after_fork_in_child for guarded in reversed(_guarded))
+
+
+def _go_on(each: Iterable[Callable[[], None]]) -> None:
+    """Call each, the last first, and let imports go on, whatever fails: a signal may have cut the time before short."""
+    with contextlib.ExitStack() as calls:
+        calls.callback(_importing.release)
+        calls.callback(_held.clear)
+        for call in each:
+            calls.callback(call)
 
 
 os.register_at_fork(before=_before, after_in_parent=_after_in_parent, after_in_child=_after_in_child)

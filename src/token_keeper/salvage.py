@@ -47,7 +47,9 @@ def salvaged(torn: bytes, known: TokenDocument) -> TokenDocument | None:
     else:
         fields = {name: getattr(found, name) for name in _CLIENT}
     ours = all(fields.get(name, getattr(known, name)) == getattr(known, name) for name in _CLIENT)
-    return found if ours and found.refresh_token.isprintable() else None
+    token = found.refresh_token
+    # RFC 6749 has no other characters; what is not UTF-8 has become one
+    return found if ours and token.isascii() and token.isprintable() else None
 
 
 def _beginning(text: str) -> dict[str, Any]:

@@ -181,11 +181,12 @@ def test_half_a_document_gives_its_refresh_token(path: Path, rotating: Provider,
         lambda text, first: text[:-1].replace(first.token_uri, "https://other.example/token"),
         lambda text, first: first.to_json()[:-1],
         lambda text, first: '{"refresh_token": "\\u0007"',
+        lambda text, first: '{"refresh_token": "theirs\ufffdtoo", "token',
         lambda text, first: '{"refresh_token": 7, "token',
         lambda text, first: json.dumps({"refresh_token": "alone"}) + "}",
     ],
-    ids=["cut inside it", "no beginning", "another client", "another provider", "the same", "unprintable", "no text",
-         "too little"],
+    ids=["cut inside it", "no beginning", "another client", "another provider", "the same", "unprintable", "not UTF-8",
+         "no text", "too little"],
 )  # fmt: skip
 def test_what_cannot_be_told_without_guessing_is_put_back_from_the_history(
     path: Path, rotating: Provider, torn: Callable[[str, TokenDocument], str]

@@ -105,6 +105,9 @@ def problems(found: Found, wishes: Mapping[str, Any]) -> list[str]:
             sentences.append(
                 f"app_stack_hardening names {name}, which does not get the token ({', '.join(found['consumers'])} do)"
             )
+    for name, given in wishes["given"].items():
+        if not _names_services(given):
+            sentences.append(f"app_stack_secrets: {name} names no list of services: {{value: ..., services: [web]}}")
     for name, one in wishes["secrets"].items():
         if found["services"].get(name, {}).get("secrets") and one["target"] == "/run/secrets":
             sentences.append(
@@ -148,6 +151,8 @@ def secret_mounts(secrets: Mapping[str, Any], project: str, target: str) -> dict
     """
     services: dict[str, dict[str, Any]] = {}
     for name in sorted(secrets):
+        if not _names_services(secrets[name]):
+            continue  # which problems() tells
         for service in secrets[name]["services"]:
             fresh = {
                 "key": f"token-keeper-secrets-{service}",
@@ -182,6 +187,11 @@ def secret_volumes(mounts: Mapping[str, Any], found: Found) -> list[dict[str, An
         }
         for name, one in mounts.items()
     ]
+
+
+def _names_services(secret: Any) -> bool:
+    services = secret.get("services") if isinstance(secret, Mapping) else None
+    return isinstance(services, list) and len(services) > 0
 
 
 def _service(name: str, found: Found, wishes: Mapping[str, Any]) -> dict[str, Any]:

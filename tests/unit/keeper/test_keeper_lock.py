@@ -500,3 +500,41 @@ def test_a_signal_handler_that_asks_for_the_lock_does_not_hang(tmp_path: Path) -
     finally:
         signal.signal(signal.SIGUSR1, before)
     assert outcome == ["busy", "taken"]
+
+
+INTERRUPTED = """
+import os, signal, sys, threading
+from token_keeper import forks, lock
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+signal.signal(signal.SIGALRM, interrupt)
+held, go = threading.Event(), threading.Event()
+
+def hold():
+    with lock._process.guard:
+        held.set()
+        go.wait()
+
+threading.Thread(target=hold).start()
+held.wait()
+signal.setitimer(signal.ITIMER_REAL, 0.2)
+child = os.fork()
+if child == 0:
+    os._exit(0)
+os.waitpid(child, 0)
+go.set()
+got = []
+other = threading.Thread(target=lambda: got.append(forks._importing.acquire(timeout=10)))
+other.start()
+other.join()
+print(got)
+"""
+
+
+def test_a_fork_whose_preparation_a_signal_cuts_short_holds_back_no_import() -> None:
+    """Every later import of any other thread would wait for ever."""
+    ended = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, check=False, timeout=60)
+    assert ended.stdout == "[True]\n", ended.stderr
+    assert "KeyboardInterrupt" in ended.stderr

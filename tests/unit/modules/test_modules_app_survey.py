@@ -10,7 +10,7 @@ import pytest
 from module_utils.token_keeper_helper import compose_config
 from module_utils.token_keeper_helper.app_survey import APP_SERVICES_INFO, survey
 from module_utils.token_keeper_helper.failure import ModuleFailure
-from pretended import Docker, refused, said
+from pretended import Docker, printed, refused, said
 
 BIND = {"type": "bind", "source": "/srv/them/tokens", "target": "/app/tokens"}
 
@@ -122,6 +122,27 @@ def test_a_project_that_is_not_there_is_named(docker: Docker, tmp_path: Path, fi
     with pytest.raises(ModuleFailure, match="correct app_stack_compose_dir"):
         survey(docker.engine, parameters(project_src=str(tmp_path), files=files))
     assert docker.calls == []
+
+
+def test_variables_that_cannot_be_read_are_named(docker: Docker, folder: Path) -> None:
+    (folder / ".env").mkdir()
+    with pytest.raises(ModuleFailure, match=r"/\.env can't be read"):
+        survey(docker.engine, parameters(project_src=str(folder)))
+    assert docker.calls == []
+
+
+def test_an_image_of_several_services_is_asked_once(docker: Docker, folder: Path) -> None:
+    same = {"image": "web:1", "volumes": [BIND]}
+    project(docker, {"web": same, "worker": same, "beat": {**same, "user": "other"}}, web="appuser")
+    docker.on("create", answers=[printed("c0ffee\n")])
+    passwd = "appuser:x:4321:4322::/srv:/bin/sh\nother:x:4321:4322::/srv:/bin/sh\n"
+    docker.on("cp", answers=[printed("h" * 512 + passwd + "\0" * 1024)])
+    docker.on("rm", answers=[printed("")])
+    found = survey(docker.engine, parameters(project_src=str(folder)))
+    assert (found["uid"], found["gid"], found["problems"]) == (4321, 4322, [])
+    words = [argv[1] for argv, _ in docker.calls]
+    assert words.count("create") == 2, "once for each user"
+    assert sum(argv[1:3] == ["image", "inspect"] for argv, _ in docker.calls) == 1
 
 
 def test_services_that_are_still_to_be_written_go_in_on_stdin(docker: Docker) -> None:

@@ -18,8 +18,12 @@ from plugins.action.token_file import ActionModule, concluded
 DOCKER = """#!/bin/sh
 # Stands for the docker command: the volume is the file that $VOLUME names
 case "$*" in
-  "volume inspect"*) echo '[{"Name": "tokens"}]';;
-  *--entrypoint=cat*) cat "$VOLUME";;
+  "volume inspect"*) test ! -e "$VOLUME.gone" || { echo "Error: no such volume" >&2; exit 1; }
+    echo '[{"Name": "tokens"}]';;
+  *" policy --json") test ! -e "$VOLUME.mended" || mv "$VOLUME.mended" "$VOLUME"; echo '{}';;
+  *" show --json") grep -q torn "$VOLUME" || { echo '{}'; exit 0; }
+    echo '{"error": {"type": "TokenCorrupt", "reason": "NotJSON", "message": "is not JSON", "remedy": ""}}'; exit 4;;
+  *--entrypoint=cat*) cat "$VOLUME"; if test -e "$VOLUME.ending"; then kill "$PPID"; sleep 0.2; fi;;
   *" push --dry-run "*) cat >/dev/null; echo "$REPLY";;
   *" push "*) cat >"$VOLUME"; echo "$REPLY";;
 esac
@@ -89,3 +93,54 @@ def test_nothing_read_is_nothing_written(tmp_path: Path) -> None:
     assert failed["failed"]
     assert (tmp_path / "token.json").read_text() == "old"
     assert sorted(os.listdir(tmp_path)) == ["docker", "token.json"]
+
+
+def test_half_a_document_is_mended_first_or_nothing_is_written(tmp_path: Path) -> None:
+    """An unmodified app that was stopped in the midst of its write was the last to write into the volume."""
+    (tmp_path / "token.json").write_text("old")
+    (tmp_path / "volume").write_text("torn")
+    failed = act(tmp_path, direction="out")
+    assert failed["error"]["reason"] == "NotJSON"
+    assert (tmp_path / "token.json").read_text() == "old"
+    (tmp_path / "volume.mended").write_text("sound")
+    assert act(tmp_path, direction="out") == {"changed": True}
+    assert (tmp_path / "token.json").read_text() == "sound"
+
+
+@pytest.mark.parametrize("direction", ["in", "out"])
+def test_a_volume_that_is_not_there_takes_nothing_and_gives_nothing(tmp_path: Path, direction: str) -> None:
+    (tmp_path / "token.json").write_text("old")
+    (tmp_path / "volume.gone").touch()
+    failed = act(tmp_path, direction=direction)
+    assert failed["error"]["reason"] == "VolumeMissing"
+    assert act(tmp_path, direction=direction, check_mode=True)["changed"]
+    assert (tmp_path / "token.json").read_text() == "old"
+
+
+def test_a_link_stays_one(tmp_path: Path) -> None:
+    """The old secrets would stay where it leads."""
+    real, link = tmp_path / "real.json", tmp_path / "token.json"
+    real.write_text("old")
+    link.symlink_to(real)
+    (tmp_path / "volume").write_text("new")
+    assert act(tmp_path, direction="out") == {"changed": True}
+    assert link.is_symlink()
+    assert real.read_text() == "new"
+
+
+def test_a_folder_in_its_place_is_named_before_anything_is_written(tmp_path: Path) -> None:
+    """Docker makes one where a file that is to be mounted is missing; its mode would let everybody read the copy."""
+    (tmp_path / "token.json").mkdir()
+    (tmp_path / "volume").write_text("new")
+    failed = act(tmp_path, direction="out")
+    assert f"{tmp_path}/token.json is a folder" in failed["msg"]
+    assert sorted(os.listdir(tmp_path)) == ["docker", "token.json", "volume"]
+
+
+def test_a_signal_leaves_no_copy_of_the_secrets(tmp_path: Path) -> None:
+    (tmp_path / "token.json").write_text("old")
+    (tmp_path / "volume").write_text("canary")
+    (tmp_path / "volume.ending").touch()
+    assert act(tmp_path, direction="out")["failed"]
+    assert (tmp_path / "token.json").read_text() == "old"
+    assert sorted(os.listdir(tmp_path)) == ["docker", "token.json", "volume", "volume.ending"]

@@ -49,7 +49,7 @@ def found(**services: dict[str, Any]) -> dict[str, Any]:
 
 def wishes(**more: Any) -> dict[str, Any]:
     plain = {"volume": "token_data", "network": "egress", "environment": {}, "users": {}, "hardening": {}}
-    return {**plain, "attach": False, "keeper": {}, "secrets": {}, **more}
+    return {**plain, "attach": False, "keeper": {}, "secrets": {}, "given": {}, **more}
 
 
 TOKEN = {"type": "volume", "source": "token-keeper-token", "target": "/app/tokens", "volume": {"nocopy": True}}
@@ -151,6 +151,17 @@ def test_secrets_of_their_own_in_that_folder_are_not_covered(filters: ModuleType
     for target, number in (("/run/secrets", 1), ("/run/kit", 0)):
         mounts = filters.secret_mounts({"key": {"value": "x", "services": ["web"]}}, "theirs", target)
         assert len(filters.problems(theirs, wishes(secrets=mounts))) == number
+
+
+@pytest.mark.parametrize("given", ["canary", {"value": "canary"}, {"value": "canary", "services": "web"}, None])
+def test_a_secret_for_nobody_is_named_and_not_shown(filters: ModuleType, given: Any) -> None:
+    """The value alone is what one writes first."""
+    secrets = {"key": given, "good": {"value": "x", "services": ["web"]}}
+    mounts = filters.secret_mounts(secrets, "theirs", "/run/kit")
+    assert {name: one["names"] for name, one in mounts.items()} == {"web": ["good"]}
+    (problem,) = filters.problems(found(web=service()), wishes(secrets=mounts, given=secrets))
+    assert "app_stack_secrets: key names no list of services" in problem
+    assert "canary" not in problem
 
 
 def test_those_that_have_containers_are_expected_and_the_keeper_reports(filters: ModuleType) -> None:
