@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import posixpath
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
 from typing import Any, Final
 
 _COMPOSE: Final = "com.docker.compose."
+_GOOD_START: Final = 10.0
 _ONCE: Final = frozenset({"no", "on-failure"})
 _ROOT: Final = frozenset({"", "0", "root"})
 
@@ -57,6 +60,27 @@ class Container:
         return str((self.told.get("State") or {}).get("Status") or "running")
 
     @property
+    def ends_again_and_again(self) -> bool:
+        """Whether the engine has to restart it: it waits for that, or was restarted and has not yet run long enough.
+
+        Between two ends it runs for a moment. Docker itself counts a start as good after ten seconds.
+        """
+        if self.state != "running":
+            return self.state == "restarting"
+        return bool(self.told.get("RestartCount")) and self._age < _GOOD_START
+
+    @property
+    def _age(self) -> float:
+        """Seconds since its start; without an end where the engine does not say."""
+        started = str((self.told.get("State") or {}).get("StartedAt") or "")
+        try:
+            # in UTC always, with nine digits of a second, which Python 3.9 can't read
+            begun = datetime.strptime(started[:19], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc)  # noqa: UP017
+        except ValueError:
+            return math.inf
+        return (datetime.now(timezone.utc) - begun).total_seconds()  # noqa: UP017 - Python 3.9
+
+    @property
     def health(self) -> str:
         """``healthy``, ``unhealthy`` or ``starting``; empty without a health check."""
         return str(((self.told.get("State") or {}).get("Health") or {}).get("Status") or "")
@@ -65,6 +89,8 @@ class Container:
     def ending(self) -> str:
         """How it ended, for a message."""
         state = self.told.get("State") or {}
+        if self.state == "running":
+            return f"restarted {self.told.get('RestartCount') or 0} times"
         killed = ", out of memory" if state.get("OOMKilled") else ""
         return f"exit code {state.get('ExitCode', 'unknown')}{killed}"
 

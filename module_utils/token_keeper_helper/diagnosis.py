@@ -241,7 +241,8 @@ def _with_holders(finding: Finding, holders: Sequence[Holder]) -> Finding:
 
 def _with_keepers(finding: Finding, accesses: Sequence[Access]) -> Finding:
     keepers = [access.container for access in accesses if access.container.is_keeper]
-    well = [one.name for one in keepers if one.state == "running" and one.health in {"", "healthy"}]
+    running = [one for one in keepers if one.state == "running" and not one.ends_again_and_again]
+    well = [one.name for one in running if one.health in {"", "healthy"}]
     if well:
         return dataclasses.replace(finding, message=f"{finding.message}, although the keeper {well[0]} runs")
     why = f"the keeper {keepers[0].name} is {keepers[0].state}" if keepers else "no keeper runs on this volume"

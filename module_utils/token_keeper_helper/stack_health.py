@@ -55,7 +55,7 @@ def _judged(container: Container) -> Finding | None:
     if state == "paused":
         why = f"{name} is paused: it holds whatever it holds, the lock too, and renews nothing"
         return _finding("ContainerPaused", why, f"docker unpause {name}", f"{name} goes on", ("unpause", name))
-    if state == "restarting":
+    if container.ends_again_and_again:
         why = f"{name} ends again and again ({container.ending}){keeper}"
         return Finding("Containers", "error", "ContainerRestarting", why, f"{logs} says why; then site.yml", where=name)
     if container.health == "unhealthy":

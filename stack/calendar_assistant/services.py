@@ -19,6 +19,9 @@ from calendar_assistant.settings import Settings
 from calendar_assistant.task_queue import make_celery
 from token_keeper import Snapshot, TokenStore
 
+REDIS_BOUND = 2.0
+"""Seconds that an answer of Redis may take."""
+
 
 class StatusReport(Protocol):
     """A look at the token volume."""
@@ -83,8 +86,8 @@ class Services:
             store = TokenStore(settings.token_keeper_path, service=settings.token_keeper_service, lock_timeout=15.0)
         client = redis.asyncio.Redis.from_url(
             settings.redis_url,
-            socket_connect_timeout=1,
-            socket_timeout=2,
+            socket_connect_timeout=REDIS_BOUND / 2,
+            socket_timeout=REDIS_BOUND,
             health_check_interval=15,
             # a pooled connection that Redis has closed is replaced once, an outage is told at once
             retry=Retry(NoBackoff(), 1),

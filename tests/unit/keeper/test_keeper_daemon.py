@@ -688,7 +688,7 @@ def test_a_provider_that_never_answers_delays_the_end_by_the_deadline_at_most(pr
         begun = time.monotonic()
         process.terminate()
         assert process.wait(30) == 0
-        assert 5 < time.monotonic() - begun < 12
+        assert 5 < time.monotonic() - begun < 25
     journal = state_of(path).journal
     assert journal is not None
     assert journal.outcome == "no_reply", "what came of it is noted"

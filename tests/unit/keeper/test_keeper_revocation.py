@@ -87,7 +87,7 @@ def test_nobody_is_given_it_while_the_lock_is_busy(
         begun = time.monotonic()
         with pytest.raises(ReauthRequired if reason == "Revoked" else TokenMissing):
             store.access_token()
-        assert time.monotonic() - begun < 1
+        assert time.monotonic() - begun < 4
 
 
 def test_a_second_revocation_has_nothing_to_do(store: TokenStore, provider: Provider) -> None:

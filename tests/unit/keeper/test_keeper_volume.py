@@ -346,7 +346,7 @@ def test_a_log_that_cannot_be_written_fails_nothing(volume: Volume, directory: i
         log.write_bytes(b"\xff{[" + b"[" * 90_000 + b"\nnull\n")
     begun = time.monotonic()
     Events(volume, "api").record(directory, "Refreshed")
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < 10
     assert not (path.parent / "elsewhere").exists()
     if kind == "junk":
         assert [event["event"] for event in Events(volume, "api").newest(9)] == ["Refreshed"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,19 @@ def test_a_container_that_is_not_well(host: Host, state: Any, reason: str, mend:
     assert host.done == ([mend] if mend else [])
     assert [one["outcome"] for one in repaired["actions"]] == (["mended"] if mend else [])
     assert repaired["changed"] == bool(mend)
+
+
+@pytest.mark.parametrize(("restarts", "age", "wrong"), [(4, 2, True), (4, 60, False), (0, 2, False)])
+def test_a_container_seen_between_two_ends_is_told_from_one_that_was_restarted_long_ago(
+    host: Host, restarts: int, age: float, wrong: bool
+) -> None:
+    begun = datetime.now(UTC) - timedelta(seconds=age)
+    state = {"Status": "running", "ExitCode": 0, "StartedAt": f"{begun:%Y-%m-%dT%H:%M:%S.%f}123Z"}
+    host.containers[1].update(State=state, RestartCount=restarts)
+    found = host.wrong().get("ContainerRestarting")
+    assert (found is not None) is wrong
+    if found is not None:
+        assert "restarted 4 times" in found["message"]
 
 
 def test_a_container_that_is_gone_is_made_by_its_compose_file(host: Host, tmp_path: Path) -> None:
