@@ -1,52 +1,61 @@
 """Health checks for compose: ``python -m calendar_assistant.healthcheck api|worker``.
 
-Cheap on purpose, because they run every few seconds: ``celery inspect ping`` costs seconds of CPU, and the import of
-a Redis client a third of one. A worker is healthy when each of its processes has sent a heartbeat to Redis within the
-last three seconds; the sign of that is a file in the container, which the process touches with each heartbeat.
+Cheap on purpose, because they run every few seconds in each container: ``celery inspect ping`` costs seconds of CPU,
+the import of a Redis client a third of one, and argparse, http.client and pathlib take longer than Python's own start.
+A worker is healthy when each of its processes has sent a heartbeat to Redis within the last three seconds; the sign of
+that is a file in the container, which the process touches with each heartbeat.
 """
 
 from __future__ import annotations
 
-import argparse
+import socket
 import sys
 import time
 from collections.abc import Sequence
+from typing import Final
 
 from calendar_assistant.signs import LIFE, signs
 
-_TIMEOUT = 3.0
+_USAGE: Final = "usage: healthcheck api [--port 8080] | worker [--processes 4]\n"
+_PATH: Final = "/api/v1/health"
+_TIMEOUT: Final = 3.0
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Return 0 when healthy, else 1 with a reason on stdout, where ``docker inspect`` shows it."""
-    parser = argparse.ArgumentParser(prog="healthcheck", description="Tell whether this container works.")
-    checks = parser.add_subparsers(required=True)
-    api = checks.add_parser("api", help="the API answers")
-    api.add_argument("--url", default="http://127.0.0.1:8080/api/v1/health", help="address to ask")
-    api.set_defaults(check=lambda options: _api(options.url))
-    worker = checks.add_parser("worker", help="every worker process sends heartbeats")
-    worker.add_argument("--processes", type=int, default=4, help="how many there must be (default: 4)")
-    worker.set_defaults(check=lambda options: _worker(options.processes))
-    options = parser.parse_args(arguments)
-    problem: str | None = options.check(options)
+def main(arguments: Sequence[str]) -> int:
+    """Return 0 when healthy, 1 with a reason on stdout, where ``docker inspect`` shows it, and 2 if not understood."""
+    problem: str | None
+    match arguments:
+        case ["api", *options] if (port := _option(options, "--port", 8080)) is not None:
+            problem = _api(port)
+        case ["worker", *options] if (processes := _option(options, "--processes", 4)) is not None:
+            problem = _worker(processes)
+        case _:
+            sys.stderr.write(_USAGE)
+            return 2
     sys.stdout.write(f"{problem or 'healthy'}\n")
     return 1 if problem else 0
 
 
-def _api(url: str) -> str | None:
-    import http.client  # noqa: PLC0415 - the check of a worker does without them
-    import urllib.parse  # noqa: PLC0415
+def _option(given: Sequence[str], name: str, default: int) -> int | None:
+    match given:
+        case []:
+            return default
+        case [option, value] if option == name and value.isdecimal():
+            return int(value)
+    return None
 
-    parts = urllib.parse.urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname or "127.0.0.1", parts.port or 80, timeout=_TIMEOUT)
+
+def _api(port: int) -> str | None:
+    asked = f"http://127.0.0.1:{port}{_PATH}"
     try:
-        connection.request("GET", parts.path or "/")
-        status = connection.getresponse().status
-    except (OSError, http.client.HTTPException) as error:
-        return f"{url} does not answer: {type(error).__name__}"
-    finally:
-        connection.close()
-    return None if status == 200 else f"{url} answers HTTP {status}"
+        with socket.create_connection(("127.0.0.1", port), _TIMEOUT) as connection:
+            connection.sendall(f"GET {_PATH} HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n".encode())
+            status = connection.makefile("rb").readline(100).split(maxsplit=2)
+    except OSError as error:
+        return f"{asked} does not answer: {type(error).__name__}"
+    if len(status) < 2:
+        return f"{asked} answers nothing"
+    return None if status[1] == b"200" else f"{asked} answers HTTP {status[1].decode(errors='replace')}"
 
 
 def _worker(processes: int) -> str | None:
@@ -56,4 +65,4 @@ def _worker(processes: int) -> str | None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

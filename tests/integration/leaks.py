@@ -13,6 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from urllib.parse import quote
 
+import docker
+
 
 def forms(secret: str) -> set[bytes]:
     """Return the ways in which a secret may be written down: plain, quoted for URLs and JSON, and in Base64.
@@ -64,6 +66,7 @@ class Sampler:
     def __init__(self) -> None:
         self.seen: set[bytes] = set()
         self.containers: set[str] = set()
+        self._docker = docker.from_env()
         self._stopping = threading.Event()
         self._threads = [
             threading.Thread(target=self._run, args=(self._processes, 0.05)),
@@ -81,6 +84,8 @@ class Sampler:
         self._stopping.set()
         for thread in self._threads:
             thread.join()
+        self._inspections()
+        self._docker.close()
 
     def leaks(self, secrets: Mapping[str, str]) -> list[str]:
         """Return the names of the secrets that were seen anywhere."""
@@ -100,8 +105,11 @@ class Sampler:
                         self.seen.add(file.read())
 
     def _inspections(self) -> None:
-        listed = subprocess.run(["docker", "ps", "--all", "--quiet", "--no-trunc"], capture_output=True, check=False)
-        if identities := listed.stdout.decode().split():
-            told = subprocess.run(["docker", "inspect", *identities], capture_output=True, check=False).stdout
-            self.seen.add(told)
-            self.containers.update(identities)
+        """Inspect those that are new, as what a container was made with never changes; all once more at the end."""
+        api = self._docker.api
+        for container in api.containers(all=True, quiet=True):
+            if (identity := container["Id"]) not in self.containers or self._stopping.is_set():
+                # it has been removed meanwhile
+                with contextlib.suppress(docker.errors.NotFound):
+                    self.seen.add(json.dumps(api.inspect_container(identity)).encode())
+                    self.containers.add(identity)

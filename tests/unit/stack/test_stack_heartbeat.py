@@ -8,7 +8,7 @@ import os
 import socket
 import subprocess
 import sys
-import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -30,7 +30,7 @@ STACK = str(Path(calendar_assistant.__file__).parents[1])
 
 @pytest.fixture
 def signs_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     return tmp_path
 
 
@@ -186,12 +186,49 @@ def test_a_sign_that_cannot_be_written_is_told_once(
     assert caplog.text.count("its sign can't be written") == 1
 
 
-def test_health_imports_no_client_of_redis() -> None:
-    program = "import sys, calendar_assistant.healthcheck; sys.exit('redis' in sys.modules or 'celery' in sys.modules)"
+def test_health_imports_nothing_that_takes_longer_than_the_look() -> None:
+    dear = {"redis", "celery", "argparse", "http.client", "pathlib", "tempfile", "urllib.parse"}
+    program = f"import sys, calendar_assistant.healthcheck; sys.exit(len({dear} & set(sys.modules)))"
     run = subprocess.run([sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": STACK}, check=False)
     assert run.returncode == 0
 
 
 def test_health_without_an_api_says_so(capsys: pytest.CaptureFixture[str]) -> None:
-    assert healthcheck(["api", "--url", "http://127.0.0.1:9/api/v1/health"]) == 1
+    assert healthcheck(["api", "--port", "9"]) == 1
     assert "does not answer: ConnectionRefusedError" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "told"),
+    [
+        (b"HTTP/1.1 200 OK\r\n\r\n", 0, "healthy"),
+        (b"HTTP/1.1 503 Service Unavailable\r\n\r\n", 1, "/api/v1/health answers HTTP 503"),
+        (b"", 1, "answers nothing"),
+        (b"HTTP/1.1", 1, "answers nothing"),
+    ],
+)
+def test_health_is_what_the_api_answers(
+    capsys: pytest.CaptureFixture[str], answer: bytes, code: int, told: str
+) -> None:
+    def serve() -> None:
+        connection, _ = listening.accept()
+        with connection:
+            asked.append(connection.recv(1000))
+            connection.sendall(answer)
+
+    asked: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        assert healthcheck(["api", "--port", str(listening.getsockname()[1])]) == code
+        thread.join()
+    assert told in capsys.readouterr().out
+    assert asked[0].startswith(b"GET /api/v1/health HTTP/1.0\r\n")
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["redis"], ["api", "--url", "x"], ["worker", "--processes"], ["worker", "--processes", "-1"]]
+)
+def test_health_that_is_asked_wrongly_says_how(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+    assert healthcheck(arguments) == 2
+    assert "usage: " in capsys.readouterr().err
