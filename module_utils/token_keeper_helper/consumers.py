@@ -240,6 +240,8 @@ class _Observer:
         )
         if mount.obstacle:
             return dataclasses.replace(bare, reason=mount.obstacle, final=True)
+        if (container.get("State") or {}).get("Status") == "paused":  # who has paused it may let it go on meanwhile
+            return dataclasses.replace(bare, reason=f"it is paused, until docker unpause {bare.container}")
         if beats:
             return self._by_processes(bare, beats, mount.remark)
         seen = self._by_reading(self._helper.engine, container, bare, mount)

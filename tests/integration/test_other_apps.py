@@ -10,7 +10,7 @@ from secrets import token_hex
 
 import pytest
 from deployment import Deployment, docker, eventually
-from leaks import found_in
+from leaks import Sampler, found_in
 
 from token_keeper import fingerprint
 
@@ -125,7 +125,9 @@ def test_somebody_else_s_project_runs_with_a_managed_token_and_is_given_back(
     before = files_of(folder)
     web = ["theirs-itest-web-1", "theirs-itest-web-2"]
     try:
-        first = deployed.playbook("site.yml", "-vvvv", *ours, ANSIBLE_DEBUG="1").succeeded()
+        with Sampler() as sampler:
+            first = deployed.playbook("site.yml", "-vvvv", *ours, ANSIBLE_DEBUG="1").succeeded()
+        assert sampler.leaks({"llm_api_key": key}) == []
         assert found_in(first.output, {**secrets, "llm_api_key": key}) == []
         assert "level container" in first.text
         for container in web:
@@ -187,6 +189,11 @@ def test_a_token_in_a_file_moves_into_the_volume_and_back(theirs: tuple[Path, di
         removed = deployed.playbook(move, "-e", "remove_host_file=true").succeeded()
         assert removed.changed == 1
         assert files_of(folder) == before
+        keeper = ("ps", "--all", "--quiet", "--filter", "name=theirs-itest-keeper")
+        assert docker(*keeper).split() != []
+        assert deployed.playbook("site.yml", "-e", "app_stack_keeper=false").succeeded().changed > 0
+        assert docker(*keeper).split() == []
+        assert deployed.playbook("site.yml", "-e", "app_stack_keeper=false").succeeded().changed == 0
     finally:
         deployed.remove()
 

@@ -96,7 +96,7 @@ class Keeper:
         try:
             well, acted = self._keep()
             if well and told:
-                self._said.clear()
+                self._say_that_it_is_over()
                 if self.is_active or acted:
                     self.last_success = time.time()
         except TokenKeeperError as error:
@@ -252,6 +252,18 @@ class Keeper:
         self._said[kind] = (begun, now)
         level = logging.WARNING if isinstance(error, (ProviderUnavailable, TokenMissing)) else logging.ERROR
         self._tell(level, "%s: %s", kind, error)
+
+    def _say_that_it_is_over(self) -> None:
+        """Say that all is well again, where something else was said."""
+        now = uptime()
+        over = [
+            f"{kind}, which lasted {now - begun:.0f} s"
+            for kind, (begun, said) in self._said.items()
+            if said is not None
+        ]
+        self._said.clear()
+        if over:
+            self._tell(logging.INFO, "well again: over is %s", "; ".join(over))
 
     def _tell(self, level: int, text: str, *parts: object) -> None:
         LOG.log(level, f"%s{text}", self._log_prefix, *parts)

@@ -16,6 +16,7 @@ from prometheus_client.exposition import choose_encoder
 from token_keeper.errors import TokenKeeperError
 
 _TIMEOUT: Final = 10.0
+_PAGES: Final = b"/healthz, /readyz, /consumers, /metrics\n"
 
 Answer = Callable[[], tuple[bool, dict[str, Any]]]
 """Tells whether something is well, and why (a JSON object without secrets)."""
@@ -104,7 +105,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             kept = ", ".join(self.documents)
             self._answer(404, f"kept here: {kept}\n".encode(), "text/plain; charset=utf-8")
         else:
-            self._answer(404, b"/healthz, /readyz, /consumers, /metrics\n", "text/plain; charset=utf-8")
+            self._answer(200 if path == "/" else 404, _PAGES, "text/plain; charset=utf-8")
 
     def do_HEAD(self) -> None:
         self.do_GET()

@@ -314,6 +314,7 @@ def test_a_fault_that_lasts_is_said_every_five_minutes_and_is_no_success(
         keeper.look()
         clocks.passes(10)
     assert keeper.last_success > well + 3600
+    assert messages(caplog, "well again: over is ProviderUnavailable") == 1
 
 
 def test_a_dead_grant_is_no_success_although_its_token_lives(provider: Provider, path: Path) -> None:
@@ -657,6 +658,7 @@ def test_it_keeps_tells_and_ends(provider: Provider, path: Path) -> None:
         [mine] = json.loads(get(f"{address}/consumers")[1])["consumers"]
         assert (mine["container"], mine["pid"], mine["generation"]) == (os.uname().nodename, process.pid, 2)
         assert get(f"{address}/nothing")[0] == 404
+        assert get(f"{address}/") == (200, "/healthz, /readyz, /consumers, /metrics\n")
         for secret in (*provider.access_tokens, *provider.live, provider.client[1]):
             assert secret not in metrics + get(f"{address}/readyz")[1]
         TokenStore(path).clear()

@@ -74,6 +74,14 @@ def test_processes_that_report_are_proven_without_asking_the_container(docker: D
     assert not any("exec" in argv for argv, _ in docker.calls)
 
 
+def test_a_container_that_is_paused_lags_and_is_called_so(docker: Docker) -> None:
+    running(docker, container("w1", "celery", State={"Status": "paused"}), container("api", "api"))
+    report = look(docker, Expectation(8, timeout=0.0), beats(("w1", 1, 8)))
+    assert report.lagging == ["w1"]
+    [paused] = [one for one in report.consumers if not one.converged]
+    assert paused.reason == "it is paused, until docker unpause w1"
+
+
 def test_one_process_behind_makes_the_container_lag(docker: Docker) -> None:
     running(docker, container("w1", "celery"), container("w2", "celery"))
     report = look(docker, Expectation(8, timeout=0.0), beats(("w1", 1, 8), ("w1", 2, 7), ("w2", 5, None)))
