@@ -387,6 +387,11 @@ class SecondEngine:
         command = ["docker", "--host", f"unix://{self.folder / 'docker.sock'}", "version"]
         return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
+    def asked(self, template: str) -> str:
+        """What it says of itself."""
+        command = ["docker", "--host", f"unix://{self.folder / 'docker.sock'}", "info", "--format", template]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
     def kill(self) -> None:
         """End what is left of it, if anything."""
         for file, program in (("docker.pid", "dockerd"), ("exec/containerd/containerd.pid", "containerd")):
@@ -448,6 +453,55 @@ def test_an_engine_is_started_found_again_killed_started_again_and_stopped(
     assert not (second_engine.folder / "docker.pid").exists()
     assert second_engine.play("docker_host:stop").succeeded().changed == 0
     assert main_engine() == others
+
+
+@pytest.mark.long
+@AS_ROOT
+def test_the_engine_s_configuration_is_merged_with_what_is_there(second_engine: SecondEngine) -> None:
+    file = second_engine.folder / "daemon.json"
+    file.write_text('{"debug":   true, "log-opts": {"max-file": "5"}, "log-driver": "json-file"}')
+    arguments = [*second_engine.variables["docker_host_engine_arguments"], f"--config-file={file}"]
+    variables = {"docker_host_engine_arguments": arguments, "docker_host_daemon_file": str(file)}
+    second_engine.play("docker_host", variables).succeeded()
+    assert file.read_text().startswith('{"debug":   true'), "what needs no change keeps its form"
+    begun = second_engine.pid
+
+    variables["docker_host_daemon_options"] = {
+        "labels": ["rack=3"],
+        "log-opts": {"max-size": "7m"},
+        "live-restore": True,
+    }
+    assert second_engine.play("docker_host", variables).succeeded().changed > 0
+    assert json.loads(file.read_text()) == {
+        "debug": True,
+        "log-driver": "json-file",
+        "log-opts": {"max-file": "5", "max-size": "7m"},
+        "labels": ["rack=3"],
+        "live-restore": True,
+    }
+    assert second_engine.asked("{{.LiveRestoreEnabled}} {{.Labels}}") == "true [rack=3]"
+    restarted = second_engine.pid
+    assert restarted != begun
+    assert second_engine.play("docker_host", variables).succeeded().changed == 0
+
+    variables["docker_host_daemon_options"] = {"labels": ["rack=4"]}
+    second_engine.play("docker_host", variables).succeeded()
+    assert second_engine.asked("{{.Labels}}") == "[rack=4]"
+    assert second_engine.pid == restarted, "an option that can be reloaded takes no restart"
+
+    before = file.read_text()
+    variables["docker_host_daemon_options"] = {"storage-driver": "no-such-driver", "labels": ["rack=5"]}
+    failed = second_engine.play("docker_host", variables)
+    assert failed.code != 0
+    assert "did not take" in failed.text
+    assert "The earlier configuration is back" in failed.text
+    assert json.loads(file.read_text()) == json.loads(before)
+    assert second_engine.asked("{{.Labels}}") == "[rack=4]"
+
+    file.write_text("{torn")
+    failed = second_engine.play("docker_host", variables)
+    assert "it is no JSON" in failed.text
+    assert file.read_text() == "{torn"
 
 
 @AS_ROOT
