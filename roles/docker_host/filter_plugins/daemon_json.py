@@ -37,7 +37,7 @@ def daemon_json(text: str, options: Mapping[str, Any], defaults: Mapping[str, An
 
     Returns:
         ``problem``: why the file can't be merged with, or empty; ``content``: the new text, the old one byte for byte
-        where nothing changes; ``changed``: names of the options that change; ``restart``: whether the engine has to be
+        where nothing changes; ``differing``: names of the options that change; ``restart``: whether the engine has to be
         restarted for them; ``live_restore``: whether containers outlive a restart by what it says then.
     """
     try:
@@ -55,7 +55,7 @@ def daemon_json(text: str, options: Mapping[str, Any], defaults: Mapping[str, An
     return {
         "problem": "",
         "content": json.dumps(wanted, indent=4, ensure_ascii=False) + "\n" if changed else text,
-        "changed": changed,
+        "differing": changed,
         "restart": not _RELOADED.issuperset(changed),
         "live_restore": bool(wanted.get("live-restore")),
     }

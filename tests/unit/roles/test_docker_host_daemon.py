@@ -26,7 +26,7 @@ def merged(text: str, options: Any = None, defaults: Any = None) -> dict[str, An
 def test_nothing_is_rewritten_where_nothing_changes() -> None:
     text = '{ "debug":true,"labels":["a=ü"] }\n\n'
     found = merged(text, {"labels": ["a=ü"]})
-    assert (found["content"], found["changed"], found["restart"]) == (text, [], False)
+    assert (found["content"], found["differing"], found["restart"]) == (text, [], False)
 
 
 def test_what_is_there_stays_and_what_is_wanted_is_merged() -> None:
@@ -34,7 +34,7 @@ def test_what_is_there_stays_and_what_is_wanted_is_merged() -> None:
         '{"dns": ["10.0.0.1"], "log-opts": {"max-file": "5", "max-size": "1m"}}', {"log-opts": {"max-size": "7m"}}
     )
     assert json.loads(found["content"]) == {"dns": ["10.0.0.1"], "log-opts": {"max-file": "5", "max-size": "7m"}}
-    assert (found["changed"], found["restart"]) == (["log-opts"], True)
+    assert (found["differing"], found["restart"]) == (["log-opts"], True)
 
 
 @pytest.mark.parametrize(
