@@ -60,9 +60,20 @@ def told(expression: str, containers: list[tuple[str, str, str]], **more: Any) -
     return Templar(loader, variables=known).template(trust_as_template("{{ " + expression + " }}"))
 
 
-def test_only_those_that_were_up_are_started_again_where_the_way_there_fails() -> None:
-    stopped = [("web", "running", THEIRS), ("worker", "exited", THEIRS), ("db", "running", THEIRS)]
-    assert told("[__app_stack_migrating, __app_stack_moving]", stopped) == [["web", "worker"], ["web"]]
+@pytest.mark.parametrize(
+    ("containers", "services"),
+    [
+        ([("web", "running", THEIRS), ("worker", "exited", THEIRS), ("db", "running", THEIRS)], ["web", "worker"]),
+        ([("web", "running", OURS), ("web", "exited", THEIRS), ("worker", "running", OURS)], ["web"]),
+        ([("web", "running", OURS), ("worker", "running", OURS)], []),
+        ([("web", "running", OURS)], ["worker"]),
+    ],
+    ids=["all", "a run was killed", "none", "one is new"],
+)
+def test_who_has_a_container_of_the_old_kind_or_none_at_all_is_moved(
+    containers: list[tuple[str, str, str]], services: list[str]
+) -> None:
+    assert told("__app_stack_migrating", containers) == services
 
 
 def removal(folder: Path, source: Path) -> subprocess.CompletedProcess[str]:
