@@ -81,7 +81,7 @@ class Migration:
         filters = [f"label={_LABEL}project={self.project.name}", f"label={_LABEL}oneoff=False"]
         words = [word for one in filters for word in ("--filter", one)]
         ids = self._docker("ps", "--all", "--no-trunc", "--quiet", *words).split()
-        found = []
+        found: list[Container] = []
         for one in self.engine.inspect(ids) if ids else []:
             labels = one["Config"]["Labels"]
             name = labels.get(f"{_LABEL}service")
@@ -109,7 +109,7 @@ class Migration:
         ours = [one["Id"] for old in (True, False) for one in self.containers(old=old)]
         return replacing.others(self.engine.running(), paths, ours)
 
-    def foresee(self) -> tuple[list[Step], replacing.Way, Mapping[str, Any]]:
+    def foresee(self) -> tuple[list[Step], replacing.Way, dict[str, Any]]:
         """Return plan, way and what would happen to the document; nothing is changed.
 
         Raises:
@@ -119,7 +119,7 @@ class Migration:
         helper = self.file.helper
         if self.to_volume and not plan and self.file.signature() is None and self.containers(old=False):
             # the file has been removed since, and one of those that had no container is to get one
-            answer = {"changed": False, "reason": "NothingLeft", "after": None}
+            answer: dict[str, Any] = {"changed": False, "reason": "NothingLeft", "after": None}
         elif self.to_volume and helper.engine.volume(helper.volume) is not None:
             answer = self._newest(dry_run=True)
         elif self.to_volume:
