@@ -79,11 +79,13 @@ class HostFile:
             ModuleFailure: ``FileMissing``; or the store refused, ``Superseded`` if the volume's is the newer one; or
                 the engine could not run the helper.
         """
-        options = [*(["--dry-run"] if dry_run else []), "--adopt"]
+        helper, options = self.helper, [*(["--dry-run"] if dry_run else []), "--adopt"]
+        if dry_run and helper.engine.volume(helper.volume) is None:
+            helper = dataclasses.replace(helper, volume="")  # a run of it would make the volume, with nobody's owner
         deadline = time.monotonic() + _SETTLE
         while True:
             try:
-                return dataclasses.replace(self.helper, engine=self._reading()).run("push", *options, stdin=b"")
+                return dataclasses.replace(helper, engine=self._reading()).run("push", *options, stdin=b"")
             except ModuleFailure as failure:
                 if failure.reason not in _HALF or time.monotonic() >= deadline:
                     raise

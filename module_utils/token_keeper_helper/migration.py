@@ -116,22 +116,16 @@ class Migration:
             ModuleFailure: the file, or the volume, holds nothing that the other could take.
         """
         plan = self.plan()
-        helper = self.file.helper
         if self.to_volume and not plan and self.file.signature() is None and self.containers(old=False):
             # the file has been removed since, and one of those that had no container is to get one
             answer: dict[str, Any] = {"changed": False, "reason": "NothingLeft", "after": None}
-        elif self.to_volume and helper.engine.volume(helper.volume) is not None:
-            answer = self._newest(dry_run=True)
         elif self.to_volume:
-            answer = {"changed": True, "reason": "Created", "after": None}  # a run of the helper would make the volume
+            answer = self._newest(dry_run=True)
         else:
-            answer = {"changed": True, "reason": "Given", "after": helper.run("show")}
+            answer = {"changed": True, "reason": "Given", "after": self.file.helper.run("show")}
         if not plan:
             return plan, replacing.Way(False, "no container of the project runs with the old place"), answer
-        if answer["after"] is None:
-            return plan, replacing.Way(True, "there is no volume yet, so that the document couldn't be read"), answer
-        left = answer["after"]["expires_in"]
-        return plan, replacing.way(left, self.life, "app_stack_migrate_life"), answer
+        return plan, replacing.way(_left(answer["after"]), self.life, "app_stack_migrate_life"), answer
 
     # -- what is done
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import stat
@@ -74,6 +75,23 @@ def test_a_dry_run_only_asks(tmp_path: Path) -> None:
     (tmp_path / "token.json").write_text("{}")
     assert file_in(tmp_path).take(dry_run=True)["changed"]
     assert not (tmp_path / "volume").exists()
+
+
+def test_where_there_is_no_volume_yet_a_dry_run_makes_none(tmp_path: Path) -> None:
+    (tmp_path / "token.json").write_text("{}")
+    (tmp_path / "volume.gone").touch()
+    asked: list[str] = []
+    file = file_in(tmp_path)
+    run = file.helper.engine.run
+
+    def noted(argv: Sequence[str], stdin: bytes | None = None) -> Completed:
+        asked.extend(argv)
+        return run(argv, stdin)
+
+    engine = dataclasses.replace(file.helper.engine, run=noted)
+    assert HostFile(file.path, dataclasses.replace(file.helper, engine=engine)).take(dry_run=True)["changed"]
+    assert f"--tmpfs=/app/tokens:uid={os.getuid()},gid={os.getgid()},mode=0700" in asked
+    assert not any(word.startswith("--mount") for word in asked)
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
