@@ -192,7 +192,8 @@ class Migration:
     def _start_first(self, step: Step) -> None:
         """Run new containers beside the old ones, and stop those when the new ones are well."""
         name = step.service
-        self._remove(self.containers(name, old=True, up=False))  # Compose would start them
+        for old in (True, False):
+            self._remove(self.containers(name, old=old, up=False))  # Compose would start them
         try:
             there = len(self.containers(name, old=False))
             if there < step.wanted:
@@ -379,4 +380,6 @@ def _complaint(container: Container) -> str:
     health = (state.get("Health") or {}).get("Status", "healthy")
     if state["Status"] != "running":
         return f"{name} is {state['Status']} (exit code {state.get('ExitCode')})"
+    if container.get("RestartCount"):
+        return f"{name} has ended and been started again (exit code {state.get('ExitCode')})"
     return "" if health in ("healthy", "none") else f"{name} is {health}"

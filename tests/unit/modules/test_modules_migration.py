@@ -161,6 +161,20 @@ def test_where_new_ones_don_t_get_well_the_old_ones_were_never_stopped(world: Wo
     assert world.places() == {"api": ["file", "file"], "web": ["file"]}
 
 
+def test_one_that_ends_and_is_started_again_and_again_is_not_well(world: World) -> None:
+    put = world.put
+
+    def restarted(service: str, **more: Any) -> str:
+        name = put(service, **more)
+        world.containers[name]["RestartCount"] = 1
+        return name
+
+    world.put = restarted  # type: ignore[method-assign]
+    with pytest.raises(ModuleFailure, match="api-4 has ended and been started again"):
+        world.migration().run()
+    assert world.places() == {"api": ["file", "file"], "web": ["file"]}
+
+
 def test_those_that_have_moved_come_back_when_a_later_one_fails(world: World) -> None:
     world.sick = {("web", True)}
     with pytest.raises(ModuleFailure, match="web, api use the file"):
