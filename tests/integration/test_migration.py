@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,6 +43,7 @@ def begun(project: Theirs, *arguments: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        start_new_session=True,
     )
 
 
@@ -122,3 +125,23 @@ def test_where_a_refresh_is_due_all_are_stopped_at_once(project: Theirs) -> None
     assert "all at once: the access token ends in" in run.text
     assert places(project) == {project.deployed.volume}
     assert reused(project) == 0
+
+
+@pytest.mark.long
+def test_a_run_that_is_killed_in_the_midst_is_taken_back_by_the_next(project: Theirs) -> None:
+    project.consent(rotation=True, access_token_lifetime=3600)
+    project.up()
+    with Steady(f"http://127.0.0.1:{PORT}/", RATE) as load:
+        old, process = project.containers("api"), begun(project)
+        started(project, "api", 3)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        project.renew(old[0])
+        run = project.deployed.playbook(MOVE, "-e", "undo=true").succeeded()
+    assert load.failed() == []
+    assert "service by service" in run.text
+    assert places(project) == {str(project.file)}
+    assert reused(project) == 0
+    last = grant(project)
+    project.renew(project.containers("worker")[0])
+    assert grant(project) != last
