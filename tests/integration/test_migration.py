@@ -81,7 +81,7 @@ def reused(project: Theirs) -> int:
 
 
 @pytest.mark.long
-def test_nobody_notices_and_no_refresh_is_lost(project: Theirs, tmp_path: Path) -> None:
+def test_nobody_notices_and_no_refresh_is_lost(project: Theirs) -> None:
     project.consent(rotation=True, access_token_lifetime=3600)
     project.up()
     planned = project.deployed.playbook(MOVE, "--check").succeeded()
