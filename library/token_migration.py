@@ -229,6 +229,8 @@ def main() -> None:
     module = AnsibleModule(TOKEN_MIGRATION, supports_check_mode=True)
     run = ModuleRunner(module)
     result = concluded(lambda: migrated(module.params, run, check_mode=module.check_mode), check_mode=module.check_mode)
+    for warning in result.pop("warnings", []):
+        module.warn(warning)
     if result.pop("failed", False):
         module.fail_json(**result)
     module.exit_json(**result)

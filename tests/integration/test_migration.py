@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 MOVE = "playbooks/migrate_bind_mount.yml"
 PORT = 28191
 RATE = 20.0
-DONE = re.compile(r"service by service: \w+ \(.*? for the file")
+DONE = re.compile(r"service by service: \w+ \(.*? into the file: \d+")
 
 
 @pytest.fixture
