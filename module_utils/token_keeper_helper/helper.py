@@ -55,7 +55,7 @@ class Helper:
     Attributes:
         engine: where it runs.
         image: the keeper image.
-        volume: name of the token volume; it must exist, as ``docker run`` would create it.
+        volume: name of the token volume; it must exist, as ``docker run`` would create it. Empty is a folder in memory.
         file: name of the token document in it.
         uid: user that the consumers run as.
         gid: group of the same.
@@ -153,7 +153,9 @@ class Helper:
             "--pids-limit=64",
             "--memory=256m",
             f"--label={HELPER_LABEL}",
-            f"--mount=type=volume,source={self.volume},target={DIRECTORY},volume-nocopy",
+            f"--mount=type=volume,source={self.volume},target={DIRECTORY},volume-nocopy"
+            if self.volume
+            else f"--tmpfs={DIRECTORY}:uid={self.uid},gid={self.gid},mode=0700",
             "--tmpfs=/tmp",
             "--env=TOKEN_KEEPER_SERVICE=ansible",
             *(outward.options if outward else []),
@@ -179,7 +181,7 @@ class Helper:
 
     def _placed(self, message: str) -> str:
         """Name the volume in a message that knows only the path inside the helper."""
-        return f"volume {self.volume}: {message}"
+        return f"volume {self.volume}: {message}" if self.volume else message
 
     def _failure(self, completed: Completed, outward: Outward | None) -> ModuleFailure:
         if completed.exit_code != 0:

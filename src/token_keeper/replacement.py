@@ -19,7 +19,13 @@ _CLOCK_NOISE: Final = 30.0
 
 
 def judge(
-    ledger: Ledger, document: TokenDocument, *, expect: int | None, force: bool, same_account: bool = False
+    ledger: Ledger,
+    document: TokenDocument,
+    *,
+    expect: int | None,
+    force: bool,
+    same_account: bool = False,
+    adopt: bool = False,
 ) -> Verdict:
     """Decide what a push does; called under the lock.
 
@@ -27,7 +33,9 @@ def judge(
     provider has declared dead, or bring a longer-lived access token of the same grant. Everything else could undo
     what somebody else did, so the caller has to say that it is meant. An older access token of the same grant is what
     every play pushes that ran before the last renewal: there is nothing to do for it. With ``same_account`` another
-    grant may be replaced, dead or alive, if it is for the same account and client.
+    grant may be replaced, dead or alive, if it is for the same account and client. With ``adopt`` it may be if its
+    access token lives longer, too: that is what an app leaves in a file of its own that has renewed there, where a
+    provider rotates refresh tokens.
 
     Raises:
         Conflict: it would.
@@ -57,7 +65,7 @@ def judge(
     mine = Identity.of(current)
     if mine.grant == theirs.grant:
         return "Replaced" if (theirs.expiry or 0.0) > (mine.expiry or 0.0) else "NewerThere"
-    if same_account:
+    if same_account or (adopt and (theirs.expiry or 0.0) > (mine.expiry or 0.0)):
         same_owner(current, document, path)
         return "Replaced"
     if ours is not None and ledger.state.dead_grant == mine.grant:

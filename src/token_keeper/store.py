@@ -210,6 +210,7 @@ class TokenStore:
         reuse_grace: float | None = None,
         publishing: Publishing | None = None,
         same_account: bool = False,
+        adopt: bool = False,
         dry_run: bool = False,
     ) -> ReplaceOutcome:
         """Put a document into the volume, unless what is there is newer.
@@ -223,6 +224,8 @@ class TokenStore:
             reuse_grace: seconds for which the provider accepts a spent refresh token.
             publishing: whether the app's consent screen is published.
             same_account: replace another grant too, if it is of the same account and client.
+            adopt: it is what an app has made of its own copy; another refresh token of the same account and client is
+                taken for the next one of the grant, where its access token lives longer.
             dry_run: say what would happen and change nothing.
 
         Raises:
@@ -239,6 +242,7 @@ class TokenStore:
             reuse_grace=reuse_grace,
             publishing=publishing,
             same_account=same_account,
+            adopt=adopt,
             dry_run=dry_run,
         )
 

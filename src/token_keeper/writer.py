@@ -170,6 +170,7 @@ class Writer:
         reuse_grace: float | None,
         publishing: Publishing | None,
         same_account: bool,
+        adopt: bool,
         dry_run: bool,
     ) -> ReplaceOutcome:
         """Put a document into the volume, unless what is there is newer."""
@@ -178,7 +179,7 @@ class Writer:
             ledger = _replaceable(opened)
             before = report.describe(ledger.document) if ledger.document else None
             declared, declared_now = ledger.state.declare(rotation, reuse_grace, publishing)
-            verdict = judge(ledger, document, expect=expect, force=force, same_account=same_account)
+            verdict = judge(ledger, document, expect=expect, force=force, same_account=same_account, adopt=adopt)
             keeps = verdict in {"Unchanged", "NewerThere"}
             if keeps and declared == declared_now:
                 return ReplaceOutcome(False, verdict, ledger.state.generation, before, report.describe(document))
@@ -190,7 +191,10 @@ class Writer:
             else:
                 current = ledger.state.identity
                 same_grant = current is not None and current.refresh_token == fingerprint(document.refresh_token)
-                ledger.accept(document, event="Pushed", new_grant=not same_grant)
+                if adopt and current is not None and not same_grant:
+                    ledger.adopt(document)
+                else:
+                    ledger.accept(document, event="Pushed", new_grant=not same_grant)
             return ReplaceOutcome(True, verdict, ledger.state.generation, before, report.describe(document))
 
     def backup(self, *, host: str, volume: str) -> Backup:

@@ -258,6 +258,14 @@ def refused_tokens_renewed_at_once() -> None:
 
 
 @mutant
+def adopted_copies_predecessor_trusted() -> None:
+    def adopt(self: ledger.Ledger, document: Any) -> None:
+        self.accept(document, event="Adopted", new_grant=True)
+
+    ledger.Ledger.adopt = adopt  # type: ignore[method-assign]
+
+
+@mutant
 def doubtful_grants_tried() -> None:
     rollback.rotation_of = lambda *_: "no"
 

@@ -36,6 +36,7 @@ CAUGHT_BY = {
     "foreign_consent_overwritten": "refresh.py::test_a_consent_given_meanwhile_is_not_overwritten",
     "dead_grant_asked_again": "refresh.py::test_a_dead_grant_is_said_once",
     "refused_tokens_renewed_at_once": "storms.py::test_a_server_that_refuses_every_token_costs_one_exchange",
+    "adopted_copies_predecessor_trusted": ("replacement.py::test_the_next_refresh_token_of_a_copy_is_adopted"),
     "doubtful_grants_tried": "rollback.py::test_a_refresh_token_that_a_foreign_program_may_have_spent_is_not_tried",
     "late_replies_always_installed": "refresh.py::test_a_reply_kept_in_memory_does_not_overwrite_a_newer_one",
     "token_at_hand_forgotten": "availability.py::test_the_token_is_served_at_once_while_the_lock_is_held",

@@ -88,6 +88,11 @@ def mounts(container: str) -> dict[str, str]:
     return {mount["Destination"]: mount.get("Name") or mount["Source"] for mount in told}
 
 
+def web() -> str:
+    """Return the name of a container of the service: its number rises as it is replaced."""
+    return docker("ps", "--filter", "name=theirs-itest-web-", "--format", "{{.Names}}").split()[0]
+
+
 def works(container: str) -> bool:
     """Tell whether the application has a valid token."""
     return "valid True" in docker("logs", "--tail", "1", container)
@@ -162,7 +167,7 @@ def test_a_token_in_a_file_moves_into_the_volume_and_back(theirs: tuple[Path, di
     folder, _ = theirs
     deployed = Deployment("tk-itest-theirs", 28089, 29409, tmp_path, {"app_stack_compose_dir": str(folder)})
     deployed.clear_away()
-    move, web = "playbooks/migrate_bind_mount.yml", "theirs-itest-web-1"
+    move = "playbooks/migrate_bind_mount.yml"
     file, before = folder / "creds" / "token.json", files_of(folder)
     try:
         deployed.playbook("site.yml").succeeded()
@@ -170,21 +175,21 @@ def test_a_token_in_a_file_moves_into_the_volume_and_back(theirs: tuple[Path, di
         document = json.loads(file.read_text())
         secrets = {name: document[name] for name in ("token", "refresh_token", "client_secret")}
         assert found_in(back.output, secrets) == []
-        assert mounts(web) == {"/data/creds": str(folder / "creds")}
-        eventually(lambda: works(web), within=20, what="it has a valid token from the file")
+        assert mounts(web()) == {"/data/creds": str(folder / "creds")}
+        eventually(lambda: works(web()), within=20, what="it has a valid token from the file")
         assert deployed.playbook(move, "-e", "undo=true").succeeded().changed == 0
 
         # as an unmodified app would leave it, after a renewal that nobody of the kit has seen
         newer = {**document, "token": "renewed-by-the-app", "expiry": "2099-01-01T00:00:00Z"}
         file.write_text(json.dumps(newer))
         assert deployed.playbook(move, "--check").succeeded().changed > 0
-        assert mounts(web) == {"/data/creds": str(folder / "creds")}
+        assert mounts(web()) == {"/data/creds": str(folder / "creds")}
         there = deployed.playbook(move, "-vvvv", ANSIBLE_DEBUG="1").succeeded()
         assert found_in(there.output, secrets) == []
         assert "It still holds secrets" in there.text
-        assert mounts(web)["/data/creds"] == deployed.volume
-        eventually(lambda: works(web), within=20, what="it has a valid token from the volume")
-        events = docker("exec", web, "cat", "/data/creds/.token.json.events")
+        assert mounts(web())["/data/creds"] == deployed.volume
+        eventually(lambda: works(web()), within=20, what="it has a valid token from the volume")
+        events = docker("exec", web(), "cat", "/data/creds/.token.json.events")
         assert fingerprint("renewed-by-the-app") in events
         removed = deployed.playbook(move, "-e", "remove_host_file=true").succeeded()
         assert removed.changed == 1

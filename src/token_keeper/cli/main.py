@@ -92,6 +92,7 @@ def show(store: TokenStore, *, sealed: bool) -> dict[str, Any]:
     help="Is the app's consent screen published?",
 )
 @click.option("--same-account", is_flag=True, help="Replace another grant too, if account and client are the same.")
+@click.option("--adopt", is_flag=True, help="An app wrote it: replace a refresh token that it has renewed with, too.")
 @click.option("--dry-run", is_flag=True, help="Say what would happen and change nothing.")
 @verb
 def push(
@@ -104,6 +105,7 @@ def push(
     reuse_grace: float | None,
     publishing: str | None,
     same_account: bool,
+    adopt: bool,
     dry_run: bool,
 ) -> dict[str, Any]:
     """Put the document on stdin into the volume, unless what is there is newer."""
@@ -117,6 +119,7 @@ def push(
         reuse_grace=reuse_grace,
         publishing=cast("Publishing | None", publishing),
         same_account=same_account,
+        adopt=adopt,
         dry_run=dry_run,
     ).as_dict()
 

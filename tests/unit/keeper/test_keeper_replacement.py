@@ -267,3 +267,32 @@ def test_a_dry_run_of_clear(store: TokenStore, provider: Provider, path: Path) -
     assert outcome.before is not None
     assert tree(path.parent) == before
     assert events_of(path) == ["Pushed"]
+
+
+# -- a copy that an app has renewed
+
+
+def test_the_next_refresh_token_of_a_copy_is_adopted(store: TokenStore, provider: Provider) -> None:
+    """The app has spent the one that the volume has: there is no way back to it."""
+    first = provider.grant()
+    store.replace(first)
+    theirs = renewed(first, "by-the-app", seconds=7200, refresh_token="1//next-one")
+    refused(store, theirs, "DifferentGrant")
+    assert store.replace(theirs, adopt=True, dry_run=True).changed
+    assert store.read() == first
+    assert store.replace(theirs, adopt=True).reason == "Replaced"
+    assert store.read() == theirs
+    with pytest.raises(Conflict, match="no earlier grant"):
+        store.rollback()
+    refused(store, first, "Superseded", adopt=True)
+
+
+def test_a_copy_that_is_older_or_somebody_else_s_is_not_adopted(store: TokenStore, provider: Provider) -> None:
+    first = provider.grant()
+    store.replace(first)
+    older = renewed(first, "by-the-app", seconds=60, refresh_token="1//some-one")
+    stranger = dataclasses.replace(renewed(first, "x", seconds=7200, refresh_token="1//some-one"), client_id="app-2")
+    refused(store, older, "DifferentGrant", adopt=True)
+    refused(store, stranger, "DifferentClient", adopt=True)
+    assert store.replace(renewed(first, "x", seconds=60), adopt=True).reason == "NewerThere"
+    assert store.read() == first

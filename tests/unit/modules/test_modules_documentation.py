@@ -12,6 +12,7 @@ from module_utils.token_keeper_helper import arguments, backup_arguments
 from module_utils.token_keeper_helper.app_secrets import APP_SECRETS
 from module_utils.token_keeper_helper.app_survey import APP_SERVICES_INFO
 from module_utils.token_keeper_helper.doctor_arguments import TOKEN_DOCTOR
+from module_utils.token_keeper_helper.migrating import TOKEN_MIGRATION
 from module_utils.token_keeper_helper.rotation_arguments import TOKEN_ROTATION
 from pretended import ROOT
 
@@ -26,6 +27,7 @@ MODULES = {
     "token_document": backup_arguments.TOKEN_DOCUMENT,
     "token_doctor": TOKEN_DOCTOR,
     "app_services_info": APP_SERVICES_INFO,
+    "token_migration": TOKEN_MIGRATION,
 }
 PARTS = sorted((ROOT / "module_utils").rglob("*.py")) + sorted((ROOT / "library").glob("*.py"))
 

@@ -60,12 +60,23 @@ def told(expression: str, containers: list[tuple[str, str, str]], **more: Any) -
     return Templar(loader, variables=known).template(trust_as_template("{{ " + expression + " }}"))
 
 
-def test_only_those_that_were_up_are_started_again_where_the_way_there_fails() -> None:
-    stopped = [("web", "running", THEIRS), ("worker", "exited", THEIRS), ("db", "running", THEIRS)]
-    assert told("[__app_stack_migrating, __app_stack_moving]", stopped) == [["web", "worker"], ["web"]]
+@pytest.mark.parametrize(
+    ("containers", "services"),
+    [
+        ([("web", "running", THEIRS), ("worker", "exited", THEIRS), ("db", "running", THEIRS)], ["web", "worker"]),
+        ([("web", "running", OURS), ("web", "exited", THEIRS), ("worker", "running", OURS)], ["web"]),
+        ([("web", "running", OURS), ("worker", "running", OURS)], []),
+        ([("web", "running", OURS)], ["worker"]),
+    ],
+    ids=["all", "a run was killed", "none", "one is new"],
+)
+def test_who_has_a_container_of_the_old_kind_or_none_at_all_is_moved(
+    containers: list[tuple[str, str, str]], services: list[str]
+) -> None:
+    assert told("__app_stack_migrating", containers) == services
 
 
-def removal(folder: Path, source: Path) -> subprocess.CompletedProcess[str]:
+def removal(folder: Path, source: Path, users: str = "") -> subprocess.CompletedProcess[str]:
     """Have the role remove the file on this machine."""
     play = {
         "hosts": "localhost",
@@ -78,11 +89,20 @@ def removal(folder: Path, source: Path) -> subprocess.CompletedProcess[str]:
         "tasks": [{"ansible.builtin.include_role": {"name": str(ROLE), "tasks_from": "migrate_end.yml"}}],
     }
     (folder / "play.json").write_text(json.dumps([play]))
+    docker = folder / "bin" / "docker"  # stands for the docker command: the containers that mount the file
+    docker.parent.mkdir(exist_ok=True)
+    docker.write_text(f'#!/bin/sh\necho "$*" | grep -q "volume={source} .*volume={source.parent}$" && echo "{users}"\n')
+    docker.chmod(0o755)
     command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "localhost,", "-c", "local"]
     return subprocess.run(
         [*command, str(folder / "play.json")],
         cwd=ROOT,
-        env={**os.environ, "ANSIBLE_LOCAL_TEMP": str(folder / "temporary"), "NO_COLOR": "1"},
+        env={
+            **os.environ,
+            "PATH": f"{docker.parent}{os.pathsep}{os.environ['PATH']}",
+            "ANSIBLE_LOCAL_TEMP": str(folder / "temporary"),
+            "NO_COLOR": "1",
+        },
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -109,3 +129,11 @@ def test_a_folder_is_left_with_all_that_is_in_it(tmp_path: Path) -> None:
     assert ended.returncode != 0
     assert "is a folder, and is not removed" in " ".join(ended.stdout.split())
     assert (tmp_path / "tokens" / "precious").exists()
+
+
+def test_a_file_that_somebody_runs_on_is_left(tmp_path: Path) -> None:
+    (tmp_path / "token.json").write_text("canary")
+    ended = removal(tmp_path, tmp_path / "token.json", "their-cron-1")
+    assert ended.returncode != 0
+    assert "is mounted by their-cron-1, and is not removed" in " ".join(ended.stdout.split())
+    assert (tmp_path / "token.json").exists()
