@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from deployment import BIN, PLAYBOOK, ROOT, Run, run
+from deployment import BIN, PLAYBOOK, ROOT, Deployment, Run, run
 
 PREFIX = os.environ.get("TEST_HOSTS_PREFIX", "tk-hosts")
+SANDBOX_PORT = 28290
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,41 @@ class Hosts:
         """Run a playbook on the hosts, from the project's folder."""
         command = [PLAYBOOK, "-i", str(self.inventory), playbook, *arguments]
         return run(command, timeout=timeout, environment=controller(self.folder, **environment))
+
+
+@contextmanager
+def provider(made: Hosts) -> Iterator[dict[str, Any]]:
+    """Run the sandbox on this machine, where hosts and controller reach it; gives the variables with which they use it.
+
+    To them it is a provider like any other: none of them has it.
+    """
+    sandbox = Deployment(f"{made.prefix}-provider", 28280, SANDBOX_PORT, made.folder, {"sandbox_bind": made.gateway})
+    url = f"http://{made.gateway}:{SANDBOX_PORT}"
+    play = made.folder / "provider.yml"
+    roles = [{"role": "images", "images_build": ["sandbox"]}, {"role": "sandbox"}]
+    play.write_text(json.dumps([{"hosts": "docker_hosts", "gather_facts": False, "roles": roles}]))
+    person = ROOT / "sandbox" / "sandbox_provider" / "person.py"
+    client = f"lookup('ansible.builtin.url', '{url}/console/client_secret.json', split_lines=false, use_proxy=false)"
+    sandbox.clear_away()
+    try:
+        sandbox.playbook(str(play)).succeeded()
+        yield {
+            "token_keeper_project": made.prefix,
+            "token_volume_name": f"{made.prefix}_token_data",
+            "images_prefix": "token-keeper-demo",
+            "images_built_on": "controller",
+            "sandbox_enabled": False,
+            "app_stack_calendar_endpoint": f"{url}/calendar/v3",
+            "app_stack_revocation_uri": f"{url}/revoke",
+            "oauth_token_consent": "loopback",
+            "oauth_token_browser": f"{sys.executable} {person} %s &",
+            "oauth_token_allow_http": True,
+            "oauth_token_scopes": ["https://www.googleapis.com/auth/calendar"],
+            "oauth_token_client_secrets": "{{ " + client + " | from_json }}",
+            "refresh_health_counter_url": f"{url}/admin/counters",
+        }
+    finally:
+        sandbox.remove().succeeded()
 
 
 def controller(folder: Path, **more: str) -> dict[str, str]:
