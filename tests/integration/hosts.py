@@ -86,7 +86,9 @@ def provider(made: Hosts) -> Iterator[dict[str, Any]]:
 
     To them it is a provider like any other: none of them has it.
     """
-    sandbox = Deployment(f"{made.prefix}-provider", 28280, SANDBOX_PORT, made.folder, {"sandbox_bind": made.gateway})
+    # On the hosts' own network: an engine lets nothing pass from one of its networks to another
+    published = {"sandbox_bind": made.gateway, "sandbox_network": made.prefix}
+    sandbox = Deployment(f"{made.prefix}-provider", 28280, SANDBOX_PORT, made.folder, published)
     url = f"http://{made.gateway}:{SANDBOX_PORT}"
     play = made.folder / "provider.yml"
     roles = [{"role": "images", "images_build": ["sandbox"]}, {"role": "sandbox"}]
