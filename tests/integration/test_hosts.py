@@ -134,8 +134,9 @@ def theirs(image: str, tmp_path: Path) -> Path:
     return folder
 
 
-def test_an_empty_host_runs_somebody_else_s_project_with_a_managed_token(theirs: Path) -> None:
-    with hosts(Wanted("empty", engine=False)) as made, provider(made) as variables:
+@pytest.mark.parametrize("suite", ["trixie", "bookworm"])
+def test_an_empty_host_runs_somebody_else_s_project_with_a_managed_token(theirs: Path, suite: str) -> None:
+    with hosts(Wanted("empty", suite, engine=False)) as made, provider(made) as variables:
         made.put("empty", theirs, "/srv/theirs")
         before = made.inside("empty", LOOK)
         made.settle({**variables, "app_stack_compose_dir": "/srv/theirs"})
@@ -150,7 +151,7 @@ def test_an_empty_host_runs_somebody_else_s_project_with_a_managed_token(theirs:
         assert second.changed == 0
         assert made.inside("empty", LOOK) == before
         floor = made.playbook(ping(made)).succeeded()
-        told("an empty host", first=first.seconds, second=second.seconds, ping=floor.seconds)
+        told(f"an empty host, {suite}", first=first.seconds, second=second.seconds, ping=floor.seconds)
 
 
 def test_images_are_built_once_and_brought_to_a_host_that_lacks_them() -> None:

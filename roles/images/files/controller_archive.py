@@ -1,8 +1,8 @@
 """Saves images of the controller's engine to an archive for a host, and first has those built that the engine lacks.
 
 What is wanted comes on stdin as JSON: ``images`` (reference by the image's name in role images), ``variables`` of that
-role, which the names depend on, and the host's ``architecture`` as ``uname -m`` says it. Hosts that ask at the same time
-take turns, so that the first one's build serves them all.
+role, which the names depend on, and the host's ``architecture`` as ``uname -m`` says it. Hosts that ask at the same
+time take turns, so that the first one's build serves them all.
 """
 
 from __future__ import annotations
@@ -74,12 +74,12 @@ def build(root: Path, wanted: Wanted, names: list[str]) -> None:
         "ansible_connection": "local",
         "ansible_python_interpreter": sys.executable,
     }
-    arguments = ["-i", "controller,", "-m", "ansible.builtin.include_role", "-a", "name=images", "-e", "@/dev/stdin"]
+    arguments = ["-i", "controller,", "-m", "ansible.builtin.include_role", "-a", "name=images"]
     done = subprocess.run(  # noqa: S603 - the arguments are ours
-        [sys.executable, "-m", "ansible", "adhoc", "controller", *arguments],
+        [sys.executable, "-m", "ansible", "adhoc", "controller", *arguments, "-e", json.dumps(variables)],
         cwd=root,
         env={**os.environ, "ANSIBLE_ROLES_PATH": str(root / "roles")},
-        input=json.dumps(variables),
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
-import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -51,14 +50,16 @@ esac
     return there
 
 
-def main(script: ModuleType, monkeypatch: pytest.MonkeyPatch, into: Path, architecture: str = "x86_64") -> int:
+def main(
+    script: ModuleType, monkeypatch: pytest.MonkeyPatch, into: Path, architecture: str = "x86_64", root: Path = ROOT
+) -> int:
     wanted = {
         "images": {"keeper": KEEPER, "redis": REDIS},
         "variables": {"images_prefix": "kit"},
         "architecture": architecture,
     }
     monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps(wanted)))
-    monkeypatch.setattr(sys, "argv", ["controller_archive.py", "--root", str(ROOT), "--into", str(into)])
+    monkeypatch.setattr(sys, "argv", ["controller_archive.py", "--root", str(root), "--into", str(into)])
     return int(script.main())
 
 
@@ -75,20 +76,17 @@ def test_what_it_lacks_is_built_by_the_role_and_nothing_else(
     script: ModuleType, engine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine.write_text(f"{KEEPER}\n")
-    asked: list[dict[str, object]] = []
-    run = subprocess.run
-
-    def role(command: list[str], **options: object) -> subprocess.CompletedProcess[str]:
-        if command[0] == "docker":
-            return run(command, **options)  # type: ignore[call-overload, no-any-return]
-        asked.append(json.loads(str(options["input"])))
-        return subprocess.CompletedProcess(command, 0, "", "")
-
-    monkeypatch.setattr(script.subprocess, "run", role)
-    assert main(script, monkeypatch, tmp_path / "images.tar") == 0
-    (variables,) = asked
-    assert (variables["images_build"], variables["images_prefix"]) == (["redis"], "kit")
-    assert variables["images_built_on"] == "host", "the controller hands nothing to itself"
+    # in place of the role: it writes down what it was told
+    tasks = tmp_path / "checkout" / "roles" / "images" / "tasks"
+    tasks.mkdir(parents=True)
+    names = "[images_build, images_prefix, images_built_on, ansible_connection]"
+    told = {"content": "{{ " + names + " | to_json }}", "dest": str(tmp_path / "told.json")}
+    (tasks / "main.yml").write_text(json.dumps([{"ansible.builtin.copy": told}]))
+    # which no settings of its own may keep from being found
+    monkeypatch.setenv("ANSIBLE_INVENTORY", "/nowhere")
+    assert main(script, monkeypatch, tmp_path / "images.tar", root=tmp_path / "checkout") == 0
+    # the controller hands nothing to itself
+    assert json.loads((tmp_path / "told.json").read_text()) == [["redis"], "kit", "host", "local"]
 
 
 def test_a_build_that_fails_is_told_with_its_end(
