@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
 import subprocess
 import time
@@ -12,9 +13,12 @@ from typing import Any
 
 import pytest
 import requests
-from deployment import docker, eventually
+from deployment import Run, docker, eventually
 from hosts import Hosts, Wanted, hosts, provider
 from test_other_apps import APP, COMPOSE, OVERRIDE, TOKEN_OWNER
+
+# The engine's installation and the images' way are the longest tasks
+PROFILED = {"ANSIBLE_CALLBACKS_ENABLED": "ansible.posix.profile_tasks"}
 
 pytestmark = [pytest.mark.engine, pytest.mark.long, pytest.mark.timeout(1800)]
 
@@ -26,11 +30,16 @@ def left(prefix: str) -> list[str]:
     return found + docker("network", "ls", "--filter", named, "--format", "{{.Name}}").split()
 
 
-def test_hosts_have_keys_of_their_own_and_nothing_of_them_stays() -> None:
+def test_hosts_have_keys_of_their_own_and_nothing_of_them_stays(image: str, request: pytest.FixtureRequest) -> None:
     prefix, mounted = "tk-hosts-own", '{{range .Mounts}}{{if eq .Type "volume"}}{{.Name}} {{end}}{{end}}'
     # as a run that was killed leaves it
     label = f"--label=io.token-keeper.test-hosts={prefix}"
     docker("network", "create", label, prefix)
+    waiting = ("run", "--detach", "--network", prefix, "--entrypoint", "sleep")
+    docker(*waiting, "--name", f"{prefix}-killed", label, image, "600")
+    # somebody else's, who was with them
+    docker(*waiting, "--name", "tk-beside", image, "600")
+    request.addfinalizer(lambda: docker("rm", "--force", "tk-beside"))
     with hosts(Wanted("new"), Wanted("old", "bookworm", engine=False), prefix=prefix) as made:
         key = made.folder / "key"
         assert stat.S_IMODE(key.stat().st_mode) == 0o600
@@ -55,6 +64,12 @@ def consents(variables: dict[str, Any]) -> int:
     return int(answer.json()["exchanges"]["authorization_code"])
 
 
+def longest(run: Run) -> dict[str, float]:
+    """Return the seconds of the five longest tasks of a playbook that told them."""
+    recap = re.findall(r"^\S+ : (.+?) -+ ([\d.]+)s$", run.output, re.MULTILINE)
+    return {name: float(seconds) for name, seconds in recap[:5]}
+
+
 def ping(made: Hosts) -> str:
     """Write a playbook that does nothing, the least that any takes; return its name."""
     play = made.folder / "ping.yml"
@@ -76,7 +91,7 @@ def test_a_token_comes_back_on_another_host_when_its_volume_is_gone(tmp_path: Pa
     with hosts(Wanted("one"), Wanted("two")) as made, provider(made) as variables:
         ready = time.monotonic() - begun
         made.settle(variables)
-        cold = made.playbook("site.yml", "--limit=one").succeeded()
+        cold = made.playbook("site.yml", "--limit=one", **PROFILED).succeeded()
         assert "level process" in cold.text
         again = made.playbook("site.yml", "--limit=one").succeeded()
         assert again.changed == 0
@@ -96,6 +111,7 @@ def test_a_token_comes_back_on_another_host_when_its_volume_is_gone(tmp_path: Pa
         verified = made.playbook("playbooks/verify.yml", "--limit=two").succeeded()
         assert "level process" in verified.text
         told("hosts and provider", both=ready)
+        told("of these the longest", **longest(cold))
         told("host one", cold=cold.seconds, again=again.seconds, ping=floor.seconds)
         told("host two", restore=restored.seconds, site=other.seconds, verify=verified.seconds)
 
@@ -140,7 +156,7 @@ def test_an_empty_host_runs_somebody_else_s_project_with_a_managed_token(theirs:
         made.put("empty", theirs, "/srv/theirs")
         before = made.inside("empty", LOOK)
         made.settle({**variables, "app_stack_compose_dir": "/srv/theirs"})
-        first = made.playbook("site.yml", timeout=900).succeeded()
+        first = made.playbook("site.yml", timeout=900, **PROFILED).succeeded()
         assert "level container" in first.text
         for number in (1, 2):
             logs = f"docker logs --tail 1 theirs-web-{number}"
@@ -151,6 +167,7 @@ def test_an_empty_host_runs_somebody_else_s_project_with_a_managed_token(theirs:
         assert second.changed == 0
         assert made.inside("empty", LOOK) == before
         floor = made.playbook(ping(made)).succeeded()
+        told(f"of these the longest, {suite}", **longest(first))
         told(f"an empty host, {suite}", first=first.seconds, second=second.seconds, ping=floor.seconds)
 
 
