@@ -97,6 +97,12 @@ def problems(found: Found, wishes: Mapping[str, Any]) -> list[str]:
             sentences.append(
                 f"the application has a service {name} of its own: name the keeper's in app_stack_keeper_service"
             )
+    for name, ports in found.get("published", {}).items():
+        if wishes["keeper"] and any(_meets(port, wishes["keeper_address"]) for port in ports):
+            sentences.append(
+                f"{name} publishes port {wishes['keeper_address']['port']} of the host, which the keeper would too: "
+                "give the keeper another one by app_stack_keeper_port"
+            )
     for name, measures in wishes["hardening"].items():
         unknown = [str(measure) for measure in measures if measure not in MEASURES]
         if unknown:
@@ -109,11 +115,27 @@ def problems(found: Found, wishes: Mapping[str, Any]) -> list[str]:
         if not _names_services(given):
             sentences.append(f"app_stack_secrets: {name} names no list of services: {{value: ..., services: [web]}}")
     for name, one in wishes["secrets"].items():
-        if found["services"].get(name, {}).get("secrets") and one["target"] == "/run/secrets":
+        theirs = found["services"].get(name, {})
+        if (theirs.get("secrets") and one["target"] == "/run/secrets") or _mounts_in(theirs, one["target"]):
             sentences.append(
-                f"{name} has secrets of its own in /run/secrets: put the kit's elsewhere with app_stack_secrets_path"
+                f"{name} has secrets of its own in {one['target']}: put the kit's elsewhere with app_stack_secrets_path"
             )
     return sentences
+
+
+def _mounts_in(theirs: Mapping[str, Any], folder: str) -> bool:
+    """Tell whether a service mounts something at a folder, or beneath it, where a read-only volume has no room."""
+    memory = [entry.partition(":")[0] for entry in theirs.get("tmpfs", [])]
+    targets = [*(str(mount["target"]) for mount in theirs.get("volumes", [])), *memory]
+    return any(f"{posixpath.normpath(target)}/".startswith(f"{posixpath.normpath(folder)}/") for target in targets)
+
+
+def _meets(port: Mapping[str, str], keeper: Mapping[str, Any]) -> bool:
+    """Tell whether what a service publishes, a port or a range such as 9400-9405, is the keeper's too."""
+    everywhere = ("", "0.0.0.0", "::")  # noqa: S104 - addresses that are compared, and none that is bound to
+    same = port["address"] == keeper["bind"] or port["address"] in everywhere or keeper["bind"] in everywhere
+    first, _, last = port["port"].partition("-")
+    return same and int(first) <= int(keeper["port"]) <= int(last or first)
 
 
 def expected(found: Found, keeper: str) -> list[dict[str, Any]]:

@@ -153,6 +153,46 @@ def test_secrets_of_their_own_in_that_folder_are_not_covered(filters: ModuleType
         assert len(filters.problems(theirs, wishes(secrets=mounts))) == number
 
 
+@pytest.mark.parametrize(
+    ("theirs", "number"),
+    [
+        ({"volumes": [{"type": "bind", "source": "/srv/s", "target": "/run/secrets/"}]}, 1),
+        ({"volumes": [{"type": "bind", "source": "/srv/s/db", "target": "/run/secrets/db"}]}, 1),
+        ({"tmpfs": ["/run/secrets:size=1m"]}, 1),
+        ({"volumes": [{"type": "volume", "source": "s", "target": "/run/secrets2"}], "tmpfs": ["/run"]}, 0),
+    ],
+)
+def test_what_they_mount_in_that_folder_is_not_covered(
+    filters: ModuleType, theirs: dict[str, Any], number: int
+) -> None:
+    mounts = filters.secret_mounts({"key": {"value": "x", "services": ["web"]}}, "theirs", "/run/secrets")
+    problems = filters.problems(found(web=service(**theirs)), wishes(secrets=mounts))
+    assert len(problems) == number
+    assert all("put the kit's elsewhere with app_stack_secrets_path" in problem for problem in problems)
+
+
+@pytest.mark.parametrize(
+    ("address", "port", "meets"),
+    [
+        ("", "9401", True),
+        ("0.0.0.0", "9400-9405", True),
+        ("127.0.0.1", "9401", True),
+        ("10.0.0.1", "9401", False),
+        ("", "9402-9405", False),
+    ],
+)
+def test_a_port_that_a_service_publishes_is_not_the_keeper_s(
+    filters: ModuleType, address: str, port: str, meets: bool
+) -> None:
+    theirs = {**found(web=service()), "published": {"prom": [{"address": address, "port": port}]}}
+    asked = {"keeper": {"keeper": {}}, "keeper_address": {"bind": "127.0.0.1", "port": 9401}}
+    problems = filters.problems(theirs, wishes(**asked))
+    assert [problem.split(":")[0] for problem in problems] == (
+        ["prom publishes port 9401 of the host, which the keeper would too"] if meets else []
+    )
+    assert filters.problems(theirs, wishes(**{**asked, "keeper": {}})) == []
+
+
 @pytest.mark.parametrize("given", ["canary", {"value": "canary"}, {"value": "canary", "services": "web"}, None])
 def test_a_secret_for_nobody_is_named_and_not_shown(filters: ModuleType, given: Any) -> None:
     """The value alone is what one writes first."""
