@@ -224,7 +224,7 @@ def _service(name: str, found: Found, wishes: Mapping[str, Any]) -> dict[str, An
     if user := wishes["users"].get(name):
         own["user"] = str(user)
     if name in found["consumers"]:
-        mounts.append(_mount(TOKEN, found["directory"]))
+        mounts.append({**_mount(TOKEN, found["directory"]), **_as_they_had_it(theirs, found)})
         environment |= {str(key): str(value) for key, value in wishes["environment"].items()}
         for measure in wishes["hardening"].get(name, wishes["hardening"].get("*", [])):
             own |= {key: list(value) if isinstance(value, list) else value for key, value in MEASURES[measure].items()}
@@ -237,6 +237,16 @@ def _service(name: str, found: Found, wishes: Mapping[str, Any]) -> dict[str, An
     if environment:
         own["environment"] = environment
     return {**own, **_without_what_is_in_the_way(theirs, mounts, found, own)}
+
+
+def _as_they_had_it(theirs: Mapping[str, Any], found: Found) -> dict[str, Any]:
+    """Return how the token is mounted besides: read-only where the application has mounted its own so."""
+    own = [
+        mount
+        for mount in theirs["volumes"]
+        if posixpath.normpath(mount["target"]) == found["directory"] or _is_token(mount, found["file"])
+    ]
+    return {"read_only": True} if own and all(mount.get("read_only") for mount in own) else {}
 
 
 def _without_what_is_in_the_way(

@@ -81,6 +81,15 @@ def test_a_file_that_is_bound_over_the_token_goes_and_all_else_stays(filters: Mo
     assert "volumes: !override\n" in filters.text(made, "head")
 
 
+@pytest.mark.parametrize("target", ["/app/tokens", "/app/tokens/token.json", "/elsewhere/token.json"])
+def test_who_has_only_read_the_token_only_reads_it(filters: ModuleType, target: str) -> None:
+    theirs = {"type": "bind", "source": "/srv/tokens", "target": target}
+    reads, writes = service(volumes=[{**theirs, "read_only": True}]), service(volumes=[theirs])
+    made = filters.override(found(web=reads, worker=writes), wishes())["services"]
+    assert list(made["web"]["volumes"]) == [{**TOKEN, "read_only": True}]
+    assert list(made["worker"]["volumes"]) == [TOKEN]
+
+
 def test_memory_in_that_place_goes(filters: ModuleType) -> None:
     made = filters.override(found(web=service(tmpfs=["/app/tokens:size=1m", "/run"])), wishes())
     assert made["services"]["web"]["tmpfs"] == ["/run"]
