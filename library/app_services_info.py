@@ -146,6 +146,12 @@ all_services:
   type: list
   elements: str
   sample: [db, web]
+jobs:
+  description: Services that do a thing and end, and do not get the token.
+  returned: success
+  type: list
+  elements: str
+  sample: [migrate]
 published:
   description: Addresses and TCP ports of the host, or ranges of them, that services publish; an empty address is any.
   returned: success

@@ -175,6 +175,24 @@ def left_behind(services: Mapping[str, Service], choice: Choice) -> list[str]:
     ]
 
 
+def jobs(services: Mapping[str, Service]) -> list[str]:
+    """Return the services that do a thing and end, such as a migration: for what is done need not be done again.
+
+    They are those whose end others wait for, and those that are never started again and that nobody needs to run. A
+    service that says nothing of it may have been stopped by hand.
+    """
+    needed: dict[str, set[str]] = {}
+    for service in services.values():
+        for name, how in _dependencies(service).items():
+            needed.setdefault(name, set()).add(how)
+    ends = {"service_completed_successfully"}
+    return sorted(
+        name
+        for name, service in services.items()
+        if needed.get(name) == ends or (name not in needed and _never_again(service))
+    )
+
+
 def published(service: Service) -> list[dict[str, str]]:
     """Return the host's addresses and TCP ports, or ranges of them, that a service publishes."""
     ports = [port for port in service.get("ports") or [] if isinstance(port, Mapping)]
@@ -219,6 +237,17 @@ def _place(services: Mapping[str, Service], path: str, file: str) -> tuple[Place
         paths = ", ".join(sorted(posixpath.join(directory, file) for directory in found))
         return Place(DIRECTORY, file), f"the services have several tokens ({paths}): name one in app_stack_token_path"
     return Place(found.pop() if found else DIRECTORY, file), ""
+
+
+def _dependencies(service: Service) -> dict[str, str]:
+    """Return the services that one waits for, and until when; a list of them Compose tells as a mapping."""
+    given = service.get("depends_on") or {}
+    return {str(name): str((how or {}).get("condition") or "service_started") for name, how in given.items()}
+
+
+def _never_again(service: Service) -> bool:
+    policy = (service.get("deploy") or {}).get("restart_policy") or {}
+    return service.get("restart") == "no" or policy.get("condition") == "none"
 
 
 def _way_out(service: Service, place: Place) -> str:

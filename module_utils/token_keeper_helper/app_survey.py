@@ -74,6 +74,7 @@ def survey(engine: Engine, parameters: Mapping[str, Any]) -> dict[str, Any]:
         "real_folder": os.path.realpath(project.folder),
         "files": list(project.files),
         "all_services": sorted(services),
+        "jobs": [name for name in app_consumers.jobs(services) if name not in choice.consumers],
         "published": {name: ports for name in sorted(services) if (ports := app_consumers.published(services[name]))},
         "services": told,
         "consumers": list(choice.consumers),

@@ -25,6 +25,9 @@ MEASURES: Final[Mapping[str, Mapping[str, Any]]] = {
 }
 """What hardening can be asked for, by name."""
 
+_DONE: Final = "Exited (0)"
+_STARTS: Final = ("Starting", "Started", "Waiting", "Running")
+
 Found = Mapping[str, Any]
 
 
@@ -146,6 +149,29 @@ def expected(found: Found, keeper: str) -> list[dict[str, Any]]:
         if found["services"][name]["containers"]
     ]
     return consumers + ([{"service": keeper, "containers": 1, "processes": 1}] if keeper else [])
+
+
+def done(found: Found, members: Sequence[Sequence[str]]) -> list[str]:
+    """Return the jobs of an application that have ended well in all their containers.
+
+    Arguments:
+        found: what ``app_services_info`` returned.
+        members: the project's containers, as the role lists them: the sixth column is the service, the last the status.
+    """
+    every = {name: [row[-1] for row in members if row[5] == name] for name in found.get("jobs", [])}
+    return [name for name, states in every.items() if states and all(state.startswith(_DONE) for state in states)]
+
+
+def not_again(finished: Sequence[str], members: Sequence[Sequence[str]], actions: Sequence[Found]) -> list[str]:
+    """Return the jobs that are done and that nothing has changed of: Compose would do no more than start them again.
+
+    Arguments:
+        finished: as :func:`done` returns them.
+        members: as there.
+        actions: what Compose would do to their containers, by name (``id``) and ``status``.
+    """
+    anew = {str(one["id"]) for one in actions if one["status"] not in _STARTS}
+    return [name for name in finished if not anew & {row[2] for row in members if row[5] == name}]
 
 
 def old_files(found: Found) -> list[str]:
@@ -301,7 +327,9 @@ class FilterModule:
         """Return the filters by name, as Ansible asks for them."""
         return {
             "app_stack_definition": definition,
+            "app_stack_done": done,
             "app_stack_expected": expected,
+            "app_stack_not_again": not_again,
             "app_stack_old_files": old_files,
             "app_stack_override": override,
             "app_stack_problems": problems,

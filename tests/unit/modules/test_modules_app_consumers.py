@@ -12,6 +12,7 @@ from module_utils.token_keeper_helper.app_consumers import (
     choose,
     containers,
     hidden,
+    jobs,
     left_behind,
     obstacle,
     published,
@@ -191,3 +192,15 @@ def test_tcp_ports_of_the_host_are_told() -> None:
         {"address": "127.0.0.1", "port": "8081"},
         {"address": "", "port": "9400-9405"},
     ]
+
+
+def test_jobs_are_those_whose_end_is_waited_for_or_that_nobody_needs_to_run() -> None:
+    services = {
+        "db": {"restart": "no"},
+        "migrate": {"depends_on": {"db": {"condition": "service_healthy"}}},
+        "seed": {"restart": "no", "depends_on": {"db": None}},
+        "report": {"deploy": {"restart_policy": {"condition": "none"}}},
+        "cache": {},
+        "web": {"depends_on": {"migrate": {"condition": "service_completed_successfully"}, "cache": {}}},
+    }
+    assert jobs(services) == ["migrate", "report", "seed"]

@@ -235,3 +235,28 @@ def test_the_file_that_was_the_token_is_found(filters: ModuleType) -> None:
         "/srv/token.json",
     ]
     assert filters.old_files(found(web=service(volumes=[other]))) == []
+
+
+def member(service: str, number: int, status: str) -> list[str]:
+    """Return what the role lists of a container."""
+    return ["container", "theirs", f"theirs-{service}-{number}", "/srv", "", service, "", "", "", "", status]
+
+
+def test_a_job_that_is_done_is_left_unless_it_is_another_one(filters: ModuleType) -> None:
+    theirs = {**found(web=service()), "jobs": ["migrate", "seed", "report", "never"]}
+    members = [
+        member("web", 1, "Exited (0) 2 hours ago"),
+        member("migrate", 1, "Exited (0) 2 hours ago"),
+        member("seed", 1, "Exited (0) 2 hours ago"),
+        member("seed", 2, "Exited (1) 2 hours ago"),
+        member("report", 1, "Exited (0) 3 seconds ago"),
+    ]
+    done = filters.done(theirs, members)
+    assert done == ["migrate", "report"]
+    actions = [
+        {"what": "container", "id": "theirs-migrate-1", "status": "Starting"},
+        {"what": "container", "id": "theirs-report-1", "status": "Recreate"},
+        {"what": "container", "id": "theirs-report-1", "status": "Starting"},
+    ]
+    assert filters.not_again(done, members, actions) == ["migrate"]
+    assert filters.done({}, members) == []
