@@ -26,7 +26,6 @@ MEASURES: Final[Mapping[str, Mapping[str, Any]]] = {
 """What hardening can be asked for, by name."""
 
 _DONE: Final = "Exited (0)"
-_STARTS: Final = ("Starting", "Started", "Waiting", "Running")
 
 Found = Mapping[str, Any]
 
@@ -162,16 +161,16 @@ def done(found: Found, members: Sequence[Sequence[str]]) -> list[str]:
     return [name for name, states in every.items() if states and all(state.startswith(_DONE) for state in states)]
 
 
-def not_again(finished: Sequence[str], members: Sequence[Sequence[str]], actions: Sequence[Found]) -> list[str]:
-    """Return the jobs that are done and that nothing has changed of: Compose would do no more than start them again.
+def only_again(finished: Sequence[str], members: Sequence[Sequence[str]], actions: Sequence[Found]) -> bool:
+    """Tell whether Compose would do no more than start jobs again that are done.
 
     Arguments:
         finished: as :func:`done` returns them.
         members: as there.
-        actions: what Compose would do to their containers, by name (``id``) and ``status``.
+        actions: what Compose would do, to containers by name (``id``) among others, and ``status``.
     """
-    anew = {str(one["id"]) for one in actions if one["status"] not in _STARTS}
-    return [name for name in finished if not anew & {row[2] for row in members if row[5] == name}]
+    jobs = {row[2] for row in members if row[5] in finished}
+    return bool(jobs) and all(one["status"] == "Starting" and one["id"] in jobs for one in actions)
 
 
 def old_files(found: Found) -> list[str]:
@@ -329,8 +328,8 @@ class FilterModule:
             "app_stack_definition": definition,
             "app_stack_done": done,
             "app_stack_expected": expected,
-            "app_stack_not_again": not_again,
             "app_stack_old_files": old_files,
+            "app_stack_only_again": only_again,
             "app_stack_override": override,
             "app_stack_problems": problems,
             "app_stack_revised": revised,

@@ -242,21 +242,25 @@ def member(service: str, number: int, status: str) -> list[str]:
     return ["container", "theirs", f"theirs-{service}-{number}", "/srv", "", service, "", "", "", "", status]
 
 
-def test_a_job_that_is_done_is_left_unless_it_is_another_one(filters: ModuleType) -> None:
-    theirs = {**found(web=service()), "jobs": ["migrate", "seed", "report", "never"]}
+def test_a_run_that_would_only_do_again_what_is_done_does_nothing(filters: ModuleType) -> None:
+    theirs = {**found(web=service()), "jobs": ["migrate", "seed", "never"]}
     members = [
         member("web", 1, "Exited (0) 2 hours ago"),
         member("migrate", 1, "Exited (0) 2 hours ago"),
         member("seed", 1, "Exited (0) 2 hours ago"),
         member("seed", 2, "Exited (1) 2 hours ago"),
-        member("report", 1, "Exited (0) 3 seconds ago"),
     ]
     done = filters.done(theirs, members)
-    assert done == ["migrate", "report"]
-    actions = [
-        {"what": "container", "id": "theirs-migrate-1", "status": "Starting"},
-        {"what": "container", "id": "theirs-report-1", "status": "Recreate"},
-        {"what": "container", "id": "theirs-report-1", "status": "Starting"},
-    ]
-    assert filters.not_again(done, members, actions) == ["migrate"]
+    assert done == ["migrate"]
     assert filters.done({}, members) == []
+    again, other, anew = (
+        {"what": "container", "id": name, "status": status}
+        for name, status in (
+            ("theirs-migrate-1", "Starting"),
+            ("theirs-seed-1", "Starting"),
+            ("theirs-migrate-1", "Recreate"),
+        )
+    )
+    for actions, nothing in (([again], True), ([], True), ([again, other], False), ([anew, again], False)):
+        assert filters.only_again(done, members, actions) is nothing
+    assert not filters.only_again([], members, [])
