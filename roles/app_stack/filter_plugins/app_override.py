@@ -118,18 +118,21 @@ def problems(found: Found, wishes: Mapping[str, Any]) -> list[str]:
             sentences.append(f"app_stack_secrets: {name} names no list of services: {{value: ..., services: [web]}}")
     for name, one in wishes["secrets"].items():
         theirs = found["services"].get(name, {})
-        if (theirs.get("secrets") and one["target"] == "/run/secrets") or _mounts_in(theirs, one["target"]):
+        if (theirs.get("secrets") and one["target"] == "/run/secrets") or _mounts_in(
+            theirs, posixpath.normpath(one["target"])
+        ):
             sentences.append(
                 f"{name} has secrets of its own in {one['target']}: put the kit's elsewhere with app_stack_secrets_path"
             )
     return sentences
 
 
-def _mounts_in(theirs: Mapping[str, Any], folder: str) -> bool:
+def _mounts_in(theirs: Mapping[str, Any], folder: str, *, beneath: bool = True) -> bool:
     """Tell whether a service mounts something at a folder, or beneath it, where a read-only volume has no room."""
     memory = [entry.partition(":")[0] for entry in theirs.get("tmpfs", [])]
     targets = [*(str(mount["target"]) for mount in theirs.get("volumes", [])), *memory]
-    return any(f"{posixpath.normpath(target)}/".startswith(f"{posixpath.normpath(folder)}/") for target in targets)
+    places = [posixpath.normpath(target) for target in targets]
+    return folder in places or (beneath and any(place.startswith(f"{folder}/") for place in places))
 
 
 def _meets(port: Mapping[str, str], keeper: Mapping[str, Any]) -> bool:
@@ -252,6 +255,8 @@ def _service(name: str, found: Found, wishes: Mapping[str, Any]) -> dict[str, An
         mounts.append({**_mount(TOKEN, found["directory"]), **_as_they_had_it(theirs, found)})
         environment |= {str(key): str(value) for key, value in wishes["environment"].items()}
         for measure in wishes["hardening"].get(name, wishes["hardening"].get("*", [])):
+            if measure == "tmp" and _mounts_in(theirs, "/tmp", beneath=False):  # noqa: S108 - a folder in a container
+                continue  # a place to write there is one already, and the engine refuses two
             own |= {key: list(value) if isinstance(value, list) else value for key, value in MEASURES[measure].items()}
         if wishes["attach"] and not theirs["network_mode"]:
             own["networks"] = dict.fromkeys([*(theirs["networks"] or ["default"]), EGRESS])

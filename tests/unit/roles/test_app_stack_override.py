@@ -112,6 +112,17 @@ def test_hardening_is_what_was_asked_for(filters: ModuleType) -> None:
     assert "security_opt" not in made["web"]
 
 
+@pytest.mark.parametrize(
+    "theirs", [{"tmpfs": ["/tmp:size=1m"]}, {"volumes": [{"type": "bind", "source": "/srv/tmp", "target": "/tmp/"}]}]
+)
+def test_a_place_for_temporary_files_of_their_own_is_kept(filters: ModuleType, theirs: dict[str, Any]) -> None:
+    """The engine refuses two mounts at one path."""
+    known = found(web=service(**theirs), worker=service(tmpfs=["/tmp/deep"]))
+    made = filters.override(known, wishes(hardening={"*": ["tmp"]}))["services"]
+    assert "tmpfs" not in made["web"]
+    assert made["worker"]["tmpfs"] == ["/tmp:mode=1777,size=64m"]
+
+
 SECRETS = {
     "db_password": {"value": "canary", "services": ["db", "web"], "env": "DB_PASSWORD_FILE"},
     "key": {"value": "canary", "services": ["web"]},
