@@ -100,14 +100,14 @@ def mounts(container: str) -> dict[str, str]:
     return {mount["Destination"]: mount.get("Name") or mount["Source"] for mount in told}
 
 
-def begun(container: str) -> str:
-    """Return when a container was started last."""
-    return docker("inspect", "--format", "{{.State.StartedAt}}", container)
-
-
 def works(container: str) -> bool:
     """Tell whether the application has a valid token."""
     return "valid True" in docker("logs", "--tail", "1", container)
+
+
+def begun(container: str) -> str:
+    """Return when a container was started last."""
+    return docker("inspect", "--format", "{{.State.StartedAt}}", container)
 
 
 @pytest.fixture
