@@ -91,7 +91,8 @@ def project_in(
         more: other attributes of the project.
 
     Raises:
-        ModuleFailure: ``ProjectMissing``: there is no such folder, or no Compose file in it.
+        ModuleFailure: ``ProjectMissing``: there is no such folder, or no Compose file in it. ``ProjectElsewhere``:
+            its ``COMPOSE_FILE`` makes another folder the project's.
     """
     try:
         names = os.listdir(folder)
@@ -110,6 +111,8 @@ def project_in(
     absent = [file for file in files if not os.path.isfile(file)]
     if absent or not files:
         raise _missing(f"there is no {', '.join(absent)}" if absent else f"{folder} has no Compose file")
+    if not given and os.path.dirname(os.path.normpath(files[0])) != os.path.normpath(folder):
+        raise _elsewhere(folder, files, env_files)
     return Project(folder, files, env_files=env_files, **more)
 
 
@@ -204,4 +207,19 @@ def _missing(what: str) -> ModuleFailure:
         "ProjectMissing",
         f"{what}: no Compose project to put the token into",
         "correct app_stack_compose_dir, the project's folder on the Docker host, and app_stack_compose_files",
+    )
+
+
+def _elsewhere(folder: str, files: Sequence[str], env_files: Sequence[str]) -> ModuleFailure:
+    """Return the failure for a project whose folder is, to Compose, the one of its first file."""
+    there = os.path.dirname(os.path.normpath(files[0]))
+    names = ", ".join(os.path.relpath(file, there) for file in files)
+    variables = ", ".join(env_files) or os.path.join(folder, ".env")
+    return ModuleFailure(
+        "ProjectError",
+        "ProjectElsewhere",
+        f"COMPOSE_FILE names {files[0]} first, so to Compose the project's folder, which its name and its "
+        f"relative paths come from, is {there} and not {folder}",
+        f"say so: app_stack_compose_dir: {there}, app_stack_compose_files: [{names}] and "
+        f"app_stack_compose_env_files: [{variables}]",
     )

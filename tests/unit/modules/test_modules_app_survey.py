@@ -168,6 +168,22 @@ def test_files_in_place_of_its_variables_choose_its_files_too(docker: Docker, fo
     assert docker.calls[0][0][4:6] == ["--env-file", str(folder / "live.env")]
 
 
+def test_a_project_whose_folder_is_another_to_compose_is_told_how_to_name_it(docker: Docker, folder: Path) -> None:
+    (folder / ".env").write_text("COMPOSE_FILE=deploy/base.yml:deploy/live/live.yml\n")
+    (folder / "deploy" / "live").mkdir(parents=True)
+    (folder / "deploy" / "base.yml").touch()
+    (folder / "deploy" / "live" / "live.yml").touch()
+    with pytest.raises(ModuleFailure) as failed:
+        survey(docker.engine, parameters(project_src=str(folder)))
+    told = {"dir": f"{folder}/deploy", "files": "[base.yml, live/live.yml]", "env_files": f"[{folder}/.env]"}
+    for name, value in told.items():
+        assert f"app_stack_compose_{name}: {value}" in str(failed.value)
+    given = {"files": ["base.yml", "live/live.yml"], "env_files": [str(folder / ".env")]}
+    project(docker, {"web": {"image": "web:1", "user": "7:8", "volumes": [BIND]}}, web="")
+    found = survey(docker.engine, parameters(project_src=f"{folder}/deploy", **given))
+    assert found["files"] == [f"{folder}/deploy/base.yml", f"{folder}/deploy/live/live.yml"]
+
+
 def test_a_folder_is_known_by_its_other_path_too(docker: Docker, folder: Path) -> None:
     (folder / "link").symlink_to(folder, target_is_directory=True)
     project(docker, {"web": {"image": "web:1", "user": "7:8", "volumes": [BIND]}}, web="")
