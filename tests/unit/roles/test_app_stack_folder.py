@@ -13,9 +13,9 @@ ROLE = Path(__file__).resolve().parents[3] / "roles/app_stack"
 FOLDER = "/srv/100% of it"
 
 
-def member(folder: str) -> str:
+def member(folder: str, name: str = "theirs", state: str = "running") -> str:
     """Return what the engine says of a container of the project, as the role asks it."""
-    return f"container|theirs|theirs-web-1|{folder}||web|running|{folder}/compose.yml||"
+    return f"container|{name}|{name}-web-1|{folder}||web|{state}|{folder}/compose.yml||"
 
 
 def told(expression: str, tasks: str, task: str, **more: Any) -> Any:
@@ -66,6 +66,27 @@ def test_a_project_that_cannot_be_read_any_more_is_known_by_its_path() -> None:
         __app_stack_found={"failed": True},
     )
     assert len(list(strangers)) == 1
+
+
+@pytest.mark.parametrize(
+    ("running", "others"),
+    [
+        ([member("/srv/theirs", "live"), member("/data/theirs", "test")], ["live", "test"]),
+        ([member("/srv/theirs", "live", "exited"), member("/srv/other", "live")], []),
+        ([], []),
+    ],
+    ids=["by either path", "stopped, or another project", "none"],
+)
+def test_a_project_that_runs_by_another_name_is_not_started_twice(running: list[str], others: list[str]) -> None:
+    names = told(
+        "__app_stack_other_names",
+        "name.yml",
+        "Check that the project does not run by another name",
+        app_stack_compose_dir="/srv/theirs",
+        __app_stack_engine={"stdout_lines": running},
+        __app_stack_found={"real_folder": "/data/theirs"},
+    )
+    assert list(names) == others
 
 
 def test_a_percent_sign_in_its_path_is_one() -> None:
