@@ -28,8 +28,9 @@ def told(expression: str, tasks: str, task: str, **more: Any) -> Any:
     known |= {name: value for one in every if one["name"] == task for name, value in one.get("vars", {}).items()}
     known |= {"app_stack_project": "theirs", "app_stack_project_dir": "/opt/kit", **more}
     templar = Templar(loader, variables=known)
-    argument = next(one for one in every if one["name"] == task).get("ansible.builtin.copy", {}).get("validate", "")
-    return templar.template(trust_as_template(argument if expression == "validate" else "{{ " + expression + " }}"))
+    arguments = next(one for one in every if one["name"] == task)
+    arguments = arguments.get("ansible.builtin.copy") or arguments["ansible.builtin.assert"]
+    return templar.template(trust_as_template(arguments.get(expression) or "{{ " + expression + " }}"))
 
 
 @pytest.mark.parametrize(
@@ -78,15 +79,21 @@ def test_a_project_that_cannot_be_read_any_more_is_known_by_its_path() -> None:
     ids=["by either path", "stopped, or another project", "none"],
 )
 def test_a_project_that_runs_by_another_name_is_not_started_twice(running: list[str], others: list[str]) -> None:
-    names = told(
-        "__app_stack_other_names",
-        "name.yml",
-        "Check that the project does not run by another name",
-        app_stack_compose_dir="/srv/theirs",
-        __app_stack_engine={"stdout_lines": running},
-        __app_stack_found={"real_folder": "/data/theirs"},
+    names, said = (
+        told(
+            expression,
+            "name.yml",
+            "Check that the project does not run by another name",
+            app_stack_compose_dir="/srv/theirs",
+            inventory_hostname="demo",
+            __app_stack_engine={"stdout_lines": running},
+            __app_stack_found={"real_folder": "/data/theirs"},
+        )
+        for expression in ("__app_stack_other_names", "fail_msg")
     )
     assert list(names) == others
+    # Ansible renders it in any case
+    assert said.endswith(f"app_stack_compose_name: {' or '.join(others)}")
 
 
 def test_a_percent_sign_in_its_path_is_one() -> None:
