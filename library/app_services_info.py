@@ -12,7 +12,8 @@ description:
     are still to be written, and returns what it takes to give them the token.
   - The services' users are resolved to numbers from the images; nothing of an image is run.
   - The environment of the services, which may hold secrets, stays in the module's memory. Compose's own messages
-    are not passed on, because they quote values.
+    are not passed on, because they quote values; a missing variable or file and the line of an error are told.
+  - Warns of what the application would not see any more, and of services that would go on with the old file.
 version_added: "0.3.0"
 author:
   - Token Keeper contributors
@@ -79,6 +80,11 @@ options:
     description: Name of the token document where its path is to be found.
     type: str
     default: token.json
+  variables:
+    description: Variables that the operator sets to O(token_path); services that have one of them get the token too.
+    type: list
+    elements: str
+    default: []
   users:
     description: Users, by service, in place of those of the project and its images.
     type: dict
@@ -123,6 +129,11 @@ folder:
   returned: success
   type: str
   sample: /srv/assistant
+real_folder:
+  description: RV(folder) with no symbolic link in it.
+  returned: success
+  type: str
+  sample: /data/srv/assistant
 files:
   description: Its files, in order, by their full paths.
   returned: success
@@ -135,6 +146,17 @@ all_services:
   type: list
   elements: str
   sample: [db, web]
+jobs:
+  description: Services that do a thing and end, and do not get the token.
+  returned: success
+  type: list
+  elements: str
+  sample: [migrate]
+published:
+  description: Addresses and TCP ports of the host, or ranges of them, that services publish; an empty address is any.
+  returned: success
+  type: dict
+  sample: {web: [{address: 127.0.0.1, port: "8081"}]}
 services:
   description: >-
     The services that get the token, and O(others); C(uid) is C(null) where the image isn't there to be asked.
@@ -231,6 +253,8 @@ def main() -> None:
     result = concluded(lambda: {"changed": False, **survey(engine, module.params)}, check_mode=False)
     if result.pop("failed", False):
         module.fail_json(**result)
+    for sentence in result.pop("warnings"):
+        module.warn(sentence)
     module.exit_json(**result)
 
 

@@ -22,6 +22,7 @@ APP_SERVICES_INFO: Final[dict[str, dict[str, Any]]] = {
     "others": {"type": "list", "elements": "str", "default": []},
     "token_path": {"type": "str", "default": ""},
     "file": {"type": "str", "default": "token.json"},
+    "variables": {"type": "list", "elements": "str", "default": []},
     "users": {"type": "dict", "default": {}},
     "uid": {"type": "int"},
     "gid": {"type": "int"},
@@ -42,7 +43,9 @@ def survey(engine: Engine, parameters: Mapping[str, Any]) -> dict[str, Any]:
     project = _project(parameters)
     config = compose_config.read(engine, project)
     services: dict[str, dict[str, Any]] = config["services"]
-    choice = app_consumers.choose(services, parameters["consumers"], parameters["token_path"], parameters["file"])
+    choice = app_consumers.choose(
+        services, parameters["consumers"], parameters["token_path"], parameters["file"], parameters["variables"]
+    )
     named = [name for name in parameters["others"] if name not in choice.consumers]
     # services often share an image
     inspect = functools.cache(functools.partial(image_user.inspect, engine))
@@ -58,21 +61,21 @@ def survey(engine: Engine, parameters: Mapping[str, Any]) -> dict[str, Any]:
         }
         if told[name]["uid"] is None:
             missing.append(name)
+    in_the_way, warnings = _obstacles(services, told, choice, named=bool(parameters["token_path"]))
     problems = [
         *choice.problems,
         *(f"there is no service {name}, which app_stack_secrets names" for name in named if name not in services),
-        *(
-            sentence
-            for name in choice.consumers
-            if (sentence := app_consumers.obstacle(name, services[name], told[name]["working_dir"], choice.place))
-        ),
+        *in_the_way,
     ]
     uid, gid, wrong = _owner({name: told[name] for name in choice.consumers}, parameters["uid"], parameters["gid"])
     return {
         "project": str(config.get("name") or project.name),
         "folder": project.folder,
+        "real_folder": os.path.realpath(project.folder),
         "files": list(project.files),
         "all_services": sorted(services),
+        "jobs": [name for name in app_consumers.jobs(services) if name not in choice.consumers],
+        "published": {name: ports for name in sorted(services) if (ports := app_consumers.published(services[name]))},
         "services": told,
         "consumers": list(choice.consumers),
         "directory": choice.place.directory,
@@ -81,7 +84,42 @@ def survey(engine: Engine, parameters: Mapping[str, Any]) -> dict[str, Any]:
         "gid": gid,
         "missing": missing,
         "problems": [*problems, *wrong],
+        "warnings": warnings,
     }
+
+
+def _obstacles(
+    services: Mapping[str, Mapping[str, Any]],
+    told: Mapping[str, Mapping[str, Any]],
+    choice: app_consumers.Choice,
+    *,
+    named: bool,
+) -> tuple[list[str], list[str]]:
+    """Return why the token can't be where the application has it, and what the operator should know of that.
+
+    What else is in that folder is hidden only where the operator has named it: then it is a warning.
+    """
+    problems, warnings = [], app_consumers.left_behind(services, choice)
+    for name in choice.consumers:
+        service, working_dir = services[name], told[name]["working_dir"]
+        problems.append(app_consumers.obstacle(name, service, working_dir, choice.place))
+        problems.append(app_consumers.unmountable(name, service, choice.place, _names_in))
+        hides = app_consumers.hidden(name, service, choice.place, _names_in)
+        if hides and app_consumers.holds_code(working_dir, choice.place):
+            problems.append(hides)
+        elif hides and named:
+            warnings.append(hides)
+        elif hides:
+            problems.append(f"{hides}. Where it can do without, app_stack_token_path: {choice.place.path} says so")
+    return [one for one in problems if one], warnings
+
+
+def _names_in(folder: str) -> Sequence[str] | None:
+    """Return what is in a folder of this host, or ``None`` where that can't be told."""
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return None
 
 
 def _project(parameters: Mapping[str, Any]) -> compose_config.Project:
@@ -90,7 +128,8 @@ def _project(parameters: Mapping[str, Any]) -> compose_config.Project:
     if parameters["definition"] is not None:
         folder = os.path.dirname(parameters["override"]) or "/"
         return compose_config.Project(folder, name=name, definition=parameters["definition"], **common)
-    folder = parameters["project_src"].rstrip("/") or "/"
+    # as Compose notes it on the containers
+    folder = os.path.normpath(parameters["project_src"])
     return compose_config.project_in(folder, parameters["files"], without=parameters["override"], name=name, **common)
 
 

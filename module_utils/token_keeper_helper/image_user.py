@@ -36,7 +36,7 @@ def inspect(engine: Engine, name: str) -> Image | None:
 def numbers(user: str) -> tuple[int, int] | None:
     """Return uid and gid where both are told as numbers, ``None`` where the image's own files have to be asked."""
     match = _NUMBERS.fullmatch(user)
-    return (int(match[1]), int(match[2])) if match else (0, 0) if user in ("", "root", "0") else None
+    return (int(match[1]), int(match[2])) if match else (0, 0) if user in ("", ":", "root", "0") else None
 
 
 def identity(user: str, passwd: str, group: str) -> tuple[int, int] | None:
@@ -51,6 +51,7 @@ def identity(user: str, passwd: str, group: str) -> tuple[int, int] | None:
         ``None`` for a name that the files don't have: the engine would not start such a container.
     """
     who, _, of = user.partition(":")
+    who = who or "0"  # such as "${UID}:${GID}" without such variables: the engine takes root
     entries = [line.split(":") for line in passwd.splitlines() if line.count(":") >= 3]
     entry = next((one for one in entries if who in (one[0], one[2])), None)
     if entry is None and not who.isdigit():
@@ -87,8 +88,8 @@ def resolve(engine: Engine, image: str, user: str) -> tuple[int, int]:
         raise ModuleFailure(
             "ImageError",
             "UserUnknown",
-            f"the user {user} is not in /etc/passwd and /etc/group of the image {image}",
-            "say which numbers it has: token_volume_uid and token_volume_gid",
+            f"the user {user} is not in /etc/passwd and /etc/group of the image {image}: the engine would not start it",
+            'correct user: in the project, or name a user by service: app_stack_users: {web: "1000:1000"}',
         )
     return found
 
@@ -104,5 +105,5 @@ def _unreadable(image: str, why: str) -> ModuleFailure:
         "ImageError",
         "UserUnknown",
         f"the image {image} cannot be asked which user it runs as: {why}",
-        "say so yourself: token_volume_uid and token_volume_gid",
+        'say so yourself, by service: app_stack_users: {web: "1000:1000"}',
     )

@@ -71,7 +71,19 @@ COMPOSE = {
     },
     "volumes": {"data": {}},
 }
-OVERRIDE = {"services": {"store": {"image": "{project}-web", "depends_on": ["web"]}}}
+OVERRIDE = {
+    "services": {
+        "store": {
+            "image": "{project}-web",
+            "depends_on": {
+                "web": {"condition": "service_started"},
+                "migrate": {"condition": "service_completed_successfully"},
+            },
+        },
+        # a job: what is done need not be done again
+        "migrate": {"image": "{project}-web", "command": ["true"], "depends_on": ["web"]},
+    }
+}
 
 TOKEN_OWNER = "4321:4322 600"
 
@@ -96,6 +108,11 @@ def web() -> str:
 def works(container: str) -> bool:
     """Tell whether the application has a valid token."""
     return "valid True" in docker("logs", "--tail", "1", container)
+
+
+def begun(container: str) -> str:
+    """Return when a container was started last."""
+    return docker("inspect", "--format", "{{.State.StartedAt}}", container)
 
 
 @pytest.fixture
@@ -145,6 +162,7 @@ def test_somebody_else_s_project_runs_with_a_managed_token_and_is_given_back(
         assert found_in((deployed.project_dir / "token-keeper.override.yml").read_text(), {"llm_api_key": key}) == []
         assert files_of(folder) == before
 
+        migrated = begun("theirs-itest-migrate-1")
         assert deployed.playbook("site.yml", *ours).succeeded().changed == 0
         deployed.playbook("rotate_token.yml", *ours).succeeded()
         assert all(works(container) for container in web)
@@ -157,6 +175,7 @@ def test_somebody_else_s_project_runs_with_a_managed_token_and_is_given_back(
             assert mounts(container) == {"/data/creds": str(folder / "creds")}
         assert docker("volume", "ls", "--quiet", "--filter", "name=theirs-itest").split() == ["theirs-itest_data"]
         assert files_of(folder) == before
+        assert begun("theirs-itest-migrate-1") == migrated
         assert deployed.playbook("playbooks/teardown.yml", *ours).succeeded().changed == 0
     finally:
         deployed.playbook("playbooks/teardown.yml", *ours, "-e", "teardown_volume=true")

@@ -116,3 +116,18 @@ def test_a_boolean_is_converted_where_it_decides() -> None:
         for line in undecided(path, name)
     }
     assert found == set()
+
+
+@EACH_ROLE
+def test_a_loop_s_variable_is_none_of_the_role_s_own(role: Path) -> None:
+    """Ansible warns of it, and what reads the role's own variable inside the loop reads the loop's."""
+    loops = {
+        name
+        for path in (role / "tasks").glob("*.yml")
+        for name in re.findall(r"^\s+loop_var: (\w+)$", path.read_text(), re.MULTILINE)
+    }
+    own: set[str] = set()
+    for part in ("defaults/main.yml", "vars/main.yml"):
+        if (role / part).is_file():
+            own |= set(yaml.safe_load((role / part).read_text()) or {})
+    assert loops & own == set()

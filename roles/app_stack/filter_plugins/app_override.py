@@ -25,6 +25,8 @@ MEASURES: Final[Mapping[str, Mapping[str, Any]]] = {
 }
 """What hardening can be asked for, by name."""
 
+_DONE: Final = "Exited (0)"
+
 Found = Mapping[str, Any]
 
 
@@ -97,6 +99,12 @@ def problems(found: Found, wishes: Mapping[str, Any]) -> list[str]:
             sentences.append(
                 f"the application has a service {name} of its own: name the keeper's in app_stack_keeper_service"
             )
+    for name, ports in found.get("published", {}).items():
+        if wishes["keeper"] and any(_meets(port, wishes["keeper_address"]) for port in ports):
+            sentences.append(
+                f"{name} publishes port {wishes['keeper_address']['port']} of the host, which the keeper would too: "
+                "give the keeper another one by app_stack_keeper_port"
+            )
     for name, measures in wishes["hardening"].items():
         unknown = [str(measure) for measure in measures if measure not in MEASURES]
         if unknown:
@@ -109,11 +117,30 @@ def problems(found: Found, wishes: Mapping[str, Any]) -> list[str]:
         if not _names_services(given):
             sentences.append(f"app_stack_secrets: {name} names no list of services: {{value: ..., services: [web]}}")
     for name, one in wishes["secrets"].items():
-        if found["services"].get(name, {}).get("secrets") and one["target"] == "/run/secrets":
+        theirs = found["services"].get(name, {})
+        if (theirs.get("secrets") and one["target"] == "/run/secrets") or _mounts_in(
+            theirs, posixpath.normpath(one["target"])
+        ):
             sentences.append(
-                f"{name} has secrets of its own in /run/secrets: put the kit's elsewhere with app_stack_secrets_path"
+                f"{name} has secrets of its own in {one['target']}: put the kit's elsewhere with app_stack_secrets_path"
             )
     return sentences
+
+
+def _mounts_in(theirs: Mapping[str, Any], folder: str, *, beneath: bool = True) -> bool:
+    """Tell whether a service mounts something at a folder, or beneath it, where a read-only volume has no room."""
+    memory = [entry.partition(":")[0] for entry in theirs.get("tmpfs", [])]
+    targets = [*(str(mount["target"]) for mount in theirs.get("volumes", [])), *memory]
+    places = [posixpath.normpath(target) for target in targets]
+    return folder in places or (beneath and any(place.startswith(f"{folder}/") for place in places))
+
+
+def _meets(port: Mapping[str, str], keeper: Mapping[str, Any]) -> bool:
+    """Tell whether what a service publishes, a port or a range such as 9400-9405, is the keeper's too."""
+    everywhere = ("", "0.0.0.0", "::")  # noqa: S104 - addresses that are compared, and none that is bound to
+    same = port["address"] == keeper["bind"] or port["address"] in everywhere or keeper["bind"] in everywhere
+    first, _, last = port["port"].partition("-")
+    return same and int(first) <= int(keeper["port"]) <= int(last or first)
 
 
 def expected(found: Found, keeper: str) -> list[dict[str, Any]]:
@@ -124,6 +151,29 @@ def expected(found: Found, keeper: str) -> list[dict[str, Any]]:
         if found["services"][name]["containers"]
     ]
     return consumers + ([{"service": keeper, "containers": 1, "processes": 1}] if keeper else [])
+
+
+def done(found: Found, members: Sequence[Sequence[str]]) -> list[str]:
+    """Return the jobs of an application that have ended well in all their containers.
+
+    Arguments:
+        found: what ``app_services_info`` returned.
+        members: the project's containers, as the role lists them: the sixth column is the service, the last the status.
+    """
+    every = {name: [row[-1] for row in members if row[5] == name] for name in found.get("jobs", [])}
+    return [name for name, states in every.items() if states and all(state.startswith(_DONE) for state in states)]
+
+
+def only_again(finished: Sequence[str], members: Sequence[Sequence[str]], actions: Sequence[Found]) -> bool:
+    """Tell whether Compose would do no more than start jobs again that are done.
+
+    Arguments:
+        finished: as :func:`done` returns them.
+        members: as there.
+        actions: what Compose would do, to containers by name (``id``) among others, and ``status``.
+    """
+    jobs = {row[2] for row in members if row[5] in finished}
+    return bool(jobs) and all(one["status"] == "Starting" and one["id"] in jobs for one in actions)
 
 
 def old_files(found: Found) -> list[str]:
@@ -202,9 +252,11 @@ def _service(name: str, found: Found, wishes: Mapping[str, Any]) -> dict[str, An
     if user := wishes["users"].get(name):
         own["user"] = str(user)
     if name in found["consumers"]:
-        mounts.append(_mount(TOKEN, found["directory"]))
+        mounts.append({**_mount(TOKEN, found["directory"]), **_as_they_had_it(theirs, found)})
         environment |= {str(key): str(value) for key, value in wishes["environment"].items()}
         for measure in wishes["hardening"].get(name, wishes["hardening"].get("*", [])):
+            if measure == "tmp" and _mounts_in(theirs, "/tmp", beneath=False):  # noqa: S108 - a folder in a container
+                continue  # a place to write there is one already, and the engine refuses two
             own |= {key: list(value) if isinstance(value, list) else value for key, value in MEASURES[measure].items()}
         if wishes["attach"] and not theirs["network_mode"]:
             own["networks"] = dict.fromkeys([*(theirs["networks"] or ["default"]), EGRESS])
@@ -215,6 +267,16 @@ def _service(name: str, found: Found, wishes: Mapping[str, Any]) -> dict[str, An
     if environment:
         own["environment"] = environment
     return {**own, **_without_what_is_in_the_way(theirs, mounts, found, own)}
+
+
+def _as_they_had_it(theirs: Mapping[str, Any], found: Found) -> dict[str, Any]:
+    """Return how the token is mounted besides: read-only where the application has mounted its own so."""
+    own = [
+        mount
+        for mount in theirs["volumes"]
+        if posixpath.normpath(mount["target"]) == found["directory"] or _is_token(mount, found["file"])
+    ]
+    return {"read_only": True} if own and all(mount.get("read_only") for mount in own) else {}
 
 
 def _without_what_is_in_the_way(
@@ -269,8 +331,10 @@ class FilterModule:
         """Return the filters by name, as Ansible asks for them."""
         return {
             "app_stack_definition": definition,
+            "app_stack_done": done,
             "app_stack_expected": expected,
             "app_stack_old_files": old_files,
+            "app_stack_only_again": only_again,
             "app_stack_override": override,
             "app_stack_problems": problems,
             "app_stack_revised": revised,

@@ -49,6 +49,15 @@ def project(docker: Docker, services: dict[str, Any], **images: str) -> None:
         (["compose.yml"], "COMPOSE_FILE=a.yml;b.yml\nCOMPOSE_PATH_SEPARATOR=;\n", [], ["a.yml", "b.yml"]),
         (["compose.yml"], "COMPOSE_FILE=a.yml:/kit/override.yml\n", [], ["a.yml"]),
         (["compose.yml"], "COMPOSE_FILE=a.yml\n", ["live.yml"], ["live.yml"]),
+        (["compose.yml"], "COMPOSE_FILE=a.yml:b.yml   # live\r\n", [], ["a.yml", "b.yml"]),
+        (["compose.yml"], 'COMPOSE_FILE = "a.yml:b c.yml" # live\n', [], ["a.yml", "b c.yml"]),
+        (
+            ["compose.yml"],
+            "STAGE=live\nCOMPOSE_FILE=a.yml:${STAGE}.yml:$STAGE/${NO:-c}.yml\n",
+            [],
+            ["a.yml", "live.yml", "live/c.yml"],
+        ),
+        (["compose.yml"], "STAGE=live\nCOMPOSE_FILE='${STAGE}.yml'\n", [], ["${STAGE}.yml"]),
         (["compose.override.yml"], "", [], []),
     ],
 )
@@ -115,6 +124,94 @@ def test_why_compose_cannot_read_it_is_not_passed_on(docker: Docker, folder: Pat
         survey(docker.engine, parameters(project_src=str(folder)))
     assert "canary" not in str(failed.value)
     assert f"see docker compose --project-directory {folder}" in str(failed.value)
+
+
+@pytest.mark.parametrize(
+    ("stderr", "told"),
+    [
+        (
+            "error while interpolating x: required variable DB_PASSWORD is missing a value: canary",
+            ": DB_PASSWORD has no",
+        ),
+        ("env file /srv/missing.env not found: stat canary", ": there is no /srv/missing.env, which an env_file"),
+        ("yaml: line 7: did not find expected key canary", ": it is no YAML from line 7 on"),
+        ("empty compose file", ": a file of it is empty"),
+        ("validating /srv/c.yml: services.web Additional property canary is not allowed", ": service web has a key"),
+        ('service "web" has neither an image nor a build context', ": service web has neither image nor build"),
+        ('invalid project name "Canary": must consist', "app_stack_compose_name gives it one"),
+        ("canary", "; why is not shown here"),
+    ],
+)
+def test_reasons_that_quote_no_value_are_told(docker: Docker, folder: Path, stderr: str, told: str) -> None:
+    docker.on("config", answers=[refused(1, stderr)])
+    with pytest.raises(ModuleFailure) as failed:
+        survey(docker.engine, parameters(project_src=str(folder)))
+    assert told in str(failed.value)
+    assert "canary" not in str(failed.value).lower()
+
+
+def test_a_dollar_in_a_path_is_one(docker: Docker, folder: Path) -> None:
+    """Compose prints a Compose file, in which it is doubled."""
+    data = {"type": "bind", "source": "/srv/to$$ken", "target": "/data"}
+    project(docker, {"web": {"image": "web:1", "user": "7:8", "volumes": [BIND, data]}}, web="")
+    found = survey(docker.engine, parameters(project_src=str(folder)))
+    assert found["services"]["web"]["volumes"][1]["source"] == "/srv/to$ken"
+
+
+def test_files_in_place_of_its_variables_choose_its_files_too(docker: Docker, folder: Path) -> None:
+    (folder / ".env").write_text("COMPOSE_FILE=nowhere.yml\n")
+    (folder / "live.env").write_bytes("\ufeffCOMPOSE_FILE=compose.yml:live.yml\r\n".encode())
+    (folder / "live.yml").touch()
+    project(docker, {"web": {"image": "web:1", "user": "7:8", "volumes": [BIND]}}, web="")
+    found = survey(docker.engine, parameters(project_src=str(folder), env_files=[str(folder / "live.env")]))
+    assert found["files"] == [str(folder / "compose.yml"), str(folder / "live.yml")]
+    assert docker.calls[0][0][4:6] == ["--env-file", str(folder / "live.env")]
+
+
+def test_a_project_whose_folder_is_another_to_compose_is_told_how_to_name_it(docker: Docker, folder: Path) -> None:
+    (folder / ".env").write_text("COMPOSE_FILE=deploy/base.yml:deploy/live/live.yml\n")
+    (folder / "deploy" / "live").mkdir(parents=True)
+    (folder / "deploy" / "base.yml").touch()
+    (folder / "deploy" / "live" / "live.yml").touch()
+    with pytest.raises(ModuleFailure) as failed:
+        survey(docker.engine, parameters(project_src=str(folder)))
+    told = {"dir": f"{folder}/deploy", "files": "[base.yml, live/live.yml]", "env_files": f"[{folder}/.env]"}
+    for name, value in told.items():
+        assert f"app_stack_compose_{name}: {value}" in str(failed.value)
+    given = {"files": ["base.yml", "live/live.yml"], "env_files": [str(folder / ".env")]}
+    project(docker, {"web": {"image": "web:1", "user": "7:8", "volumes": [BIND]}}, web="")
+    found = survey(docker.engine, parameters(project_src=f"{folder}/deploy", **given))
+    assert found["files"] == [f"{folder}/deploy/base.yml", f"{folder}/deploy/live/live.yml"]
+
+
+def test_a_folder_is_known_by_its_other_path_too(docker: Docker, folder: Path) -> None:
+    (folder / "link").symlink_to(folder, target_is_directory=True)
+    project(docker, {"web": {"image": "web:1", "user": "7:8", "volumes": [BIND]}}, web="")
+    found = survey(docker.engine, parameters(project_src=f"{folder}/./link/"))
+    assert (found["folder"], found["real_folder"]) == (f"{folder}/link", str(folder.resolve()))
+
+
+def test_what_would_be_hidden_is_refused_unless_the_operator_has_named_the_path(docker: Docker, folder: Path) -> None:
+    (folder / "creds").mkdir()
+    (folder / "creds" / "client.json").touch()
+    mount = {"type": "bind", "source": str(folder / "creds"), "target": "/creds"}
+    web = {"image": "web:1", "user": "7:8", "volumes": [mount], "environment": {"T": "/creds/token.json"}}
+    project(docker, {"web": web}, web="")
+    (problem,) = survey(docker.engine, parameters(project_src=str(folder)))["problems"]
+    assert "client.json" in problem
+    assert "Where it can do without, app_stack_token_path: /creds/token.json says so" in problem
+    named = survey(docker.engine, parameters(project_src=str(folder), token_path="/creds/token.json"))
+    assert named["problems"] == []
+    assert "client.json" in named["warnings"][0]
+
+
+def test_code_is_never_hidden(docker: Docker, folder: Path) -> None:
+    mount = {"type": "bind", "source": str(folder), "target": "/app"}
+    web = {"image": "web:1", "user": "7:8", "volumes": [mount], "environment": {"T": "/app/token.json"}}
+    project(docker, {"web": web}, web="")
+    for path in ("", "/app/token.json"):
+        (problem,) = survey(docker.engine, parameters(project_src=str(folder), token_path=path))["problems"]
+        assert "compose.yml" in problem
 
 
 @pytest.mark.parametrize("files", [[], ["live.yml"]])

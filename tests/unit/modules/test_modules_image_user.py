@@ -24,6 +24,7 @@ def archive(text: str) -> str:
         ("4321:5", (4321, 5)),
         ("1000", (1000, 0)),
         ("1000:extra", (1000, 77)),
+        (":extra", (0, 77)),
         ("nobody-here", None),
         ("appuser:nogroup-here", None),
     ],
@@ -35,6 +36,7 @@ def test_names_and_numbers_are_what_the_engine_makes_of_them(user: str, known: t
 def test_numbers_need_no_image(docker: Docker) -> None:
     assert image_user.resolve(docker.engine, "theirs:1", "1000:1001") == (1000, 1001)
     assert image_user.resolve(docker.engine, "theirs:1", "") == (0, 0)
+    assert image_user.resolve(docker.engine, "theirs:1", ":") == (0, 0), "what ${UID}:${GID} is without them"
     assert docker.calls == []
 
 
@@ -54,6 +56,6 @@ def test_a_user_that_nobody_knows_is_named_and_the_container_goes(docker: Docker
     docker.on("create", answers=[printed("c0ffee\n")])
     docker.on("cp", answers=[refused(1, "no such file")])
     docker.on("rm", answers=[printed("")])
-    with pytest.raises(ModuleFailure, match=r"the user appuser is not in /etc/passwd.*token_volume_uid"):
+    with pytest.raises(ModuleFailure, match=r"the user appuser is not in /etc/passwd.*app_stack_users"):
         image_user.resolve(docker.engine, "theirs:1", "appuser")
     assert docker.calls[-1][0][1] == "rm"

@@ -81,6 +81,15 @@ def test_a_file_that_is_bound_over_the_token_goes_and_all_else_stays(filters: Mo
     assert "volumes: !override\n" in filters.text(made, "head")
 
 
+@pytest.mark.parametrize("target", ["/app/tokens", "/app/tokens/token.json", "/elsewhere/token.json"])
+def test_who_has_only_read_the_token_only_reads_it(filters: ModuleType, target: str) -> None:
+    theirs = {"type": "bind", "source": "/srv/tokens", "target": target}
+    reads, writes = service(volumes=[{**theirs, "read_only": True}]), service(volumes=[theirs])
+    made = filters.override(found(web=reads, worker=writes), wishes())["services"]
+    assert list(made["web"]["volumes"]) == [{**TOKEN, "read_only": True}]
+    assert list(made["worker"]["volumes"]) == [TOKEN]
+
+
 def test_memory_in_that_place_goes(filters: ModuleType) -> None:
     made = filters.override(found(web=service(tmpfs=["/app/tokens:size=1m", "/run"])), wishes())
     assert made["services"]["web"]["tmpfs"] == ["/run"]
@@ -101,6 +110,17 @@ def test_hardening_is_what_was_asked_for(filters: ModuleType) -> None:
     assert made["worker"] == {"security_opt": ["no-new-privileges:true"], "volumes": [TOKEN]}
     assert (made["web"]["cap_drop"], made["web"]["read_only"]) == (["ALL"], True)
     assert "security_opt" not in made["web"]
+
+
+@pytest.mark.parametrize(
+    "theirs", [{"tmpfs": ["/tmp:size=1m"]}, {"volumes": [{"type": "bind", "source": "/srv/tmp", "target": "/tmp/"}]}]
+)
+def test_a_place_for_temporary_files_of_their_own_is_kept(filters: ModuleType, theirs: dict[str, Any]) -> None:
+    """The engine refuses two mounts at one path."""
+    known = found(web=service(**theirs), worker=service(tmpfs=["/tmp/deep"]))
+    made = filters.override(known, wishes(hardening={"*": ["tmp"]}))["services"]
+    assert "tmpfs" not in made["web"]
+    assert made["worker"]["tmpfs"] == ["/tmp:mode=1777,size=64m"]
 
 
 SECRETS = {
@@ -153,6 +173,46 @@ def test_secrets_of_their_own_in_that_folder_are_not_covered(filters: ModuleType
         assert len(filters.problems(theirs, wishes(secrets=mounts))) == number
 
 
+@pytest.mark.parametrize(
+    ("theirs", "number"),
+    [
+        ({"volumes": [{"type": "bind", "source": "/srv/s", "target": "/run/secrets/"}]}, 1),
+        ({"volumes": [{"type": "bind", "source": "/srv/s/db", "target": "/run/secrets/db"}]}, 1),
+        ({"tmpfs": ["/run/secrets:size=1m"]}, 1),
+        ({"volumes": [{"type": "volume", "source": "s", "target": "/run/secrets2"}], "tmpfs": ["/run"]}, 0),
+    ],
+)
+def test_what_they_mount_in_that_folder_is_not_covered(
+    filters: ModuleType, theirs: dict[str, Any], number: int
+) -> None:
+    mounts = filters.secret_mounts({"key": {"value": "x", "services": ["web"]}}, "theirs", "/run/secrets")
+    problems = filters.problems(found(web=service(**theirs)), wishes(secrets=mounts))
+    assert len(problems) == number
+    assert all("put the kit's elsewhere with app_stack_secrets_path" in problem for problem in problems)
+
+
+@pytest.mark.parametrize(
+    ("address", "port", "meets"),
+    [
+        ("", "9401", True),
+        ("0.0.0.0", "9400-9405", True),
+        ("127.0.0.1", "9401", True),
+        ("10.0.0.1", "9401", False),
+        ("", "9402-9405", False),
+    ],
+)
+def test_a_port_that_a_service_publishes_is_not_the_keeper_s(
+    filters: ModuleType, address: str, port: str, meets: bool
+) -> None:
+    theirs = {**found(web=service()), "published": {"prom": [{"address": address, "port": port}]}}
+    asked = {"keeper": {"keeper": {}}, "keeper_address": {"bind": "127.0.0.1", "port": 9401}}
+    problems = filters.problems(theirs, wishes(**asked))
+    assert [problem.split(":")[0] for problem in problems] == (
+        ["prom publishes port 9401 of the host, which the keeper would too"] if meets else []
+    )
+    assert filters.problems(theirs, wishes(**{**asked, "keeper": {}})) == []
+
+
 @pytest.mark.parametrize("given", ["canary", {"value": "canary"}, {"value": "canary", "services": "web"}, None])
 def test_a_secret_for_nobody_is_named_and_not_shown(filters: ModuleType, given: Any) -> None:
     """The value alone is what one writes first."""
@@ -186,3 +246,32 @@ def test_the_file_that_was_the_token_is_found(filters: ModuleType) -> None:
         "/srv/token.json",
     ]
     assert filters.old_files(found(web=service(volumes=[other]))) == []
+
+
+def member(service: str, number: int, status: str) -> list[str]:
+    """Return what the role lists of a container."""
+    return ["container", "theirs", f"theirs-{service}-{number}", "/srv", "", service, "", "", "", "", status]
+
+
+def test_a_run_that_would_only_do_again_what_is_done_does_nothing(filters: ModuleType) -> None:
+    theirs = {**found(web=service()), "jobs": ["migrate", "seed", "never"]}
+    members = [
+        member("web", 1, "Exited (0) 2 hours ago"),
+        member("migrate", 1, "Exited (0) 2 hours ago"),
+        member("seed", 1, "Exited (0) 2 hours ago"),
+        member("seed", 2, "Exited (1) 2 hours ago"),
+    ]
+    done = filters.done(theirs, members)
+    assert done == ["migrate"]
+    assert filters.done({}, members) == []
+    again, other, anew = (
+        {"what": "container", "id": name, "status": status}
+        for name, status in (
+            ("theirs-migrate-1", "Starting"),
+            ("theirs-seed-1", "Starting"),
+            ("theirs-migrate-1", "Recreate"),
+        )
+    )
+    for actions, nothing in (([again], True), ([], True), ([again, other], False), ([anew, again], False)):
+        assert filters.only_again(done, members, actions) is nothing
+    assert not filters.only_again([], members, [])
