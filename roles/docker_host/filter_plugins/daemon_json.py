@@ -37,8 +37,8 @@ def daemon_json(text: str, options: Mapping[str, Any], defaults: Mapping[str, An
 
     Returns:
         ``problem``: why the file can't be merged with, or empty; ``content``: the new text, the old one byte for byte
-        where nothing changes; ``differing``: names of the options that change; ``restart``: whether the engine has to be
-        restarted for them; ``live_restore``: whether containers outlive a restart by what it says then.
+        where nothing changes; ``differing``: names of the options that change; ``restart``: whether they take a restart of
+        the engine; ``live_restore``: whether containers outlive a restart by what it says then.
     """
     try:
         there = json.loads(text) if text.strip() else {}

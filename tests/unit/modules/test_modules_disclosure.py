@@ -128,6 +128,7 @@ def test_it_is_shown_to_who_presses_enter_until_they_do_so_again(
     person, program = terminal
     before = termios.tcgetattr(program)
     os.write(person, b"\r")  # typed before anything was asked
+    assert select.select([program], [], [], 20)[0], "it is there, and not still on its way through the kernel"
     thread, failures = shown(program)
     assert "canary" not in seen(person, "or Ctrl-C.")
     os.write(person, b"\r")
