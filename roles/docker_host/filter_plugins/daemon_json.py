@@ -37,7 +37,7 @@ def daemon_json(text: str, options: Mapping[str, Any], defaults: Mapping[str, An
 
     Returns:
         ``problem``: why the file can't be merged with, or empty; ``content``: the new text, the old one byte for byte
-        where nothing changes; ``differing``: names of the options that change; ``restart``: whether they take a restart of
+        where nothing changes; ``differing``: names of those that change; ``restart``: whether they take a restart of
         the engine; ``live_restore``: whether containers outlive a restart by what it says then.
     """
     try:
