@@ -193,3 +193,17 @@ def test_images_are_built_once_and_brought_to_a_host_that_lacks_them() -> None:
         for place in (Path("/tmp"), Path("/var/tmp")):
             assert list(place.glob("token-keeper-images.*/images.tar")) == []
         assert made.inside("one", "ls /var/tmp | grep -c token-keeper-images || true").strip() == "0"
+
+
+def test_a_host_that_came_without_lists_of_packages_gets_what_it_lacks() -> None:
+    # as in an image of a machine that was made today
+    emptied = "rm -rf /var/lib/apt/lists/* /var/lib/apt/periodic/* /var/cache/apt/*.bin"
+    role = {"ansible.builtin.include_role": {"name": "images", "tasks_from": "mmdebstrap.yml"}}
+    facts = {"ansible.builtin.setup": {"gather_subset": ["!all", "!min", "distribution"]}}
+    with hosts(Wanted("one")) as made:
+        play = made.folder / "mmdebstrap.yml"
+        play.write_text(json.dumps([{"hosts": "docker_hosts", "gather_facts": False, "tasks": [facts, role]}]))
+        made.inside("one", f"dpkg --purge python3-requests && {emptied}")
+        assert made.playbook("playbooks/docker_host.yml").succeeded().changed == 1
+        made.inside("one", emptied)
+        assert made.playbook(str(play)).succeeded().changed == 1
