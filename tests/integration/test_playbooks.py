@@ -81,8 +81,11 @@ def test_a_container_that_was_stopped_is_announced_and_stops_a_rotation_before_i
 
 @pytest.mark.parametrize(
     "variables",
-    [{"app_stack_api_port": 28090}, {"app_stack_timezone": "Europe/Berlin"}, {"oauth_token_reconsent": True}],
-    ids=["other port", "other configuration", "other grant"],
+    [
+        pytest.param({"app_stack_api_port": 28090}, id="other port"),
+        pytest.param({"app_stack_timezone": "Europe/Berlin"}, id="other configuration", marks=pytest.mark.long),
+        pytest.param({"oauth_token_reconsent": True}, id="other grant"),
+    ],
 )
 def test_check_mode_foresees_the_proof_of_what_it_announces(
     deployment: Deployment, variables: dict[str, object]

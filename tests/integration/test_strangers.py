@@ -79,7 +79,7 @@ def test_somebody_else_s_project_and_a_place_that_cannot_be_written_to_are_refus
         {"name": "app_stack", "tasks_from": "place.yml", "vars": nowhere},
     )
     with composed("tk-itest-theirs", tmp_path / "theirs", broker) as container:
-        refused = Deployment("tk-itest-theirs", 28086, 29406, tmp_path).playbook(play).succeeded()
+        refused = Deployment("tk-itest-theirs", 28096, 29416, tmp_path).playbook(play).succeeded()
         running = docker("inspect", "--format", "{{.State.Running}}", container).strip()
     assert running == "true"
     assert refused.changed == 0
@@ -99,7 +99,7 @@ def test_somebody_else_s_project_and_a_place_that_cannot_be_written_to_are_refus
 
 
 def test_teardown_needs_no_files_and_takes_no_network_or_image_of_another(broker: str, tmp_path: Path) -> None:
-    mine = Deployment("tk-itest-gone", 28087, 29407, tmp_path, {"images_prefix": "tk-itest-gone"})
+    mine = Deployment("tk-itest-gone", 28097, 29417, tmp_path, {"images_prefix": "tk-itest-gone"})
     own, others = "tk-itest-gone-keeper:old", "tk-itest-gone-two-keeper:old"
     egress, stranger = "tk-itest-gone_egress", "tk-itest-stranger"
     for image in (own, others):
@@ -144,7 +144,7 @@ def test_pruning_takes_no_build_stage_of_another_deployment(tmp_path: Path) -> N
         for label in ("tk-itest-one", "tk-itest-two")
     }
     play = attempts(tmp_path, {"name": "images", "tasks_from": "prune.yml"})
-    one = Deployment("tk-itest-one", 28088, 29408, tmp_path, {"images_prefix": "tk-itest-one"})
+    one = Deployment("tk-itest-one", 28098, 29418, tmp_path, {"images_prefix": "tk-itest-one"})
     one.playbook(play).succeeded()
     left = docker("images", "--quiet", "--no-trunc", "--filter", "dangling=true").split()
     docker("rmi", stages["tk-itest-two"])
