@@ -84,6 +84,11 @@ options:
     type: str
     choices: [auto, loopback, paste, two_step, none]
     default: auto
+  seen:
+    description: >-
+      What M(token_volume_info) has just returned as C(status) for this volume and file. Where by it the token is the
+      one asked for, the host is not asked again.
+    type: dict
   answer:
     description:
       - The address that the browser ended at, for the second run of V(consent=two_step); or a list of them, of which

@@ -97,6 +97,11 @@ options:
         token of the same grant, that one stays and the task reports no change (RV(reason) is V(NewerThere)), so that a
         play with the same O(document) can run again after the token was renewed. Anything else is a V(Conflict).
     type: dict
+  seen:
+    description: >-
+      For O(state=present) without O(document), what M(token_volume_info) has just returned as C(status) for this volume
+      and file. Where by it nothing is to be done, the host is not asked again.
+    type: dict
   expect:
     description: >-
       Replace exactly this generation (V(0) means that there is no document yet), and fail if another is there.

@@ -63,7 +63,7 @@ def settle(
 
 def _bring_about(request: Request, helper: Helper, outward: Outward, person: Person, *, check_mode: bool) -> Outcome:
     header = f"{helper.file} in volume {helper.volume}"
-    status = _status(helper, check_mode=check_mode)
+    status = _known(request) or _status(helper, check_mode=check_mode)
     if status is None:
         return _would(Outcome(True, "VolumeMissing", header, after=request.expected), "there is no volume yet")
     _refuse_what_is_no_file(helper, status)
@@ -220,10 +220,7 @@ def _declared(
 
     ``unknown`` takes nothing back: exchanges may have shown by now whether the provider rotates.
     """
-    wanted = dict(request.declared)
-    if wanted.get("rotation") == "unknown":
-        del wanted["rotation"]
-    other = {name: value for name, value in wanted.items() if value != status[name.replace("-", "_")]}
+    other = _undeclared(request, status)
     if not other:
         return outcome
     options = [f"--{name}={value}" for name, value in other.items()]
@@ -238,8 +235,24 @@ def _declared(
     )
 
 
+def _undeclared(request: Request, status: dict[str, Any]) -> dict[str, Any]:
+    """Return what is to be declared of the provider and is not yet."""
+    wanted = dict(request.declared)
+    if wanted.get("rotation") == "unknown":
+        del wanted["rotation"]
+    return {name: value for name, value in wanted.items() if value != status[name.replace("-", "_")]}
+
+
 def _would(outcome: Outcome, because: str) -> Outcome:
     return dataclasses.replace(outcome, more={"msg": f"A person would be asked to consent: {because}."})
+
+
+def _known(request: Request) -> dict[str, Any] | None:
+    """Return the status that the playbook has seen, where by it nothing is to be done; else nobody relies on it."""
+    seen: dict[str, Any] | None = request.parameters["seen"]
+    if not seen or _judge(request, seen).needed or not seen["document"].get("settled", True):
+        return None
+    return None if _undeclared(request, seen) else seen
 
 
 def _status(helper: Helper, *, check_mode: bool) -> dict[str, Any] | None:

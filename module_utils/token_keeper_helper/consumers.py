@@ -113,23 +113,6 @@ class Report:
         return [consumer.container for consumer in self.consumers if not consumer.converged]
 
 
-def missing(services: Sequence[str], expected: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Say of which services too few containers run.
-
-    Args:
-        services: the service of each running container that mounts the volume.
-        expected: services that must be there, each with the number of its ``containers``.
-    """
-    found = []
-    for wanted in expected:
-        service, count = wanted["service"], int(wanted.get("containers", 1))
-        # Ansible's lists hold values that are yet to be templated: iterating does that, count() does not
-        there = sum(name == service for name in services)
-        if there < count:
-            found.append(f"{service}: {there} of {count} containers run with the volume mounted")
-    return found
-
-
 def watch(
     helper: Helper,
     mountpoint: str,

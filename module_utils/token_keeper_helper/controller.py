@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -92,6 +92,33 @@ class HelperAction(ActionBase):  # type: ignore[misc]
                 f"the client secrets cannot be read from {name}: {error.message}",
                 f"correct {option}, a path on the controller, or give the vault password that it needs",
             ) from None
+
+    def look_on_host(self, program: Path, asked: Mapping[str, Any], task_vars: Mapping[str, Any]) -> dict[str, Any]:
+        """Run a program of ours with the host's Python, which gets it on stdin, and return the JSON that it prints.
+
+        Args:
+            program: its file, which needs nothing but Python's own library.
+            asked: its only argument, as JSON.
+            task_vars: the task's variables, among which the interpreter is.
+
+        Raises:
+            ModuleFailure: it could not be run.
+        """
+        discovered = task_vars.get("ansible_facts", {}).get("discovered_interpreter_python", "python3")
+        named = str(self._templar.template(task_vars.get("ansible_python_interpreter", "auto")))
+        python = discovered if named.startswith("auto") else named
+        done = self.run_on_host([python, "-", json.dumps(asked)], program.read_bytes())
+        try:
+            told: dict[str, Any] = json.loads(done.stdout)
+        except ValueError:
+            said = done.stderr.strip() or done.stdout.strip() or "it said nothing"
+            raise ModuleFailure(
+                "HostError",
+                "PythonUnsuitable",
+                f"{python} on the Docker host did not answer (exit code {done.exit_code}): {said}",
+                "install Python 3.9 or later there, or name it in ansible_python_interpreter",
+            ) from None
+        return told
 
     def run_on_host(self, argv: Sequence[str], stdin: bytes | None = None) -> Completed:
         """Run a command on the task's host; see :class:`~.process.Runner`."""

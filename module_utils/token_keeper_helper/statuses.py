@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 from .arguments import TOKEN_VOLUME_INFO, helper_of
-from .consumers import missing
+from .expected import missing
 from .failure import ModuleFailure
 from .process import Runner
 from .survey import survey

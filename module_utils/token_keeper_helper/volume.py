@@ -31,7 +31,9 @@ class Prepared:
     owner_after: Mapping[str, Any]
 
 
-def prepare(helper: Helper, mode: str, *, force: bool = False, check_mode: bool) -> Prepared:
+def prepare(
+    helper: Helper, mode: str, *, force: bool = False, check_mode: bool, seen: Mapping[str, Any] | None = None
+) -> Prepared:
     """Give the volume its owner and mode, if it hasn't them.
 
     Usually one helper without any capability: it looks, and finds nothing to do.
@@ -41,12 +43,15 @@ def prepare(helper: Helper, mode: str, *, force: bool = False, check_mode: bool)
         mode: the mode of the volume's directory.
         force: take over a volume with other things in it, or from another user whose containers run.
         check_mode: change nothing.
+        seen: the volume's status as somebody has just seen it, who need not be asked again.
 
     Raises:
         ModuleFailure: there is no volume, it can't be looked at or initialised, it is somebody else's
             (``ForeignContent``), or running containers would lose it (``VolumeInUse``).
     """
     wanted = {"uid": helper.uid, "gid": helper.gid, "mode": mode.rjust(4, "0")}
+    if seen and rendering.owner_part(seen["volume"]) == wanted and _is_ours(seen):
+        return Prepared(False, dict(seen), wanted, wanted)
     if helper.engine.volume(helper.volume) is None:
         if check_mode:
             return Prepared(True, None, None, wanted)
@@ -104,13 +109,15 @@ def _look(helper: Helper) -> tuple[dict[str, Any] | None, ModuleFailure | None]:
         return None, failure
 
 
-def present(helper: Helper, mode: str, *, force: bool = False, check_mode: bool) -> Outcome:
-    """Bring about an initialised volume, with whatever document is in it.
+def present(
+    helper: Helper, mode: str, *, force: bool = False, check_mode: bool, seen: Mapping[str, Any] | None = None
+) -> Outcome:
+    """Bring about an initialised volume, with whatever document is in it; the arguments are those of :func:`prepare`.
 
     Raises:
         ModuleFailure: as :func:`prepare`.
     """
-    volume = prepare(helper, mode, force=force, check_mode=check_mode)
+    volume = prepare(helper, mode, force=force, check_mode=check_mode, seen=seen)
     document = volume.status["document"] if volume.status else None
     return Outcome(
         changed=volume.changed,

@@ -39,9 +39,21 @@ class ActionModule(HelperAction):
             return concluded(self._push, check_mode=self._task.check_mode)
         if self._task.args.get("state") == "refreshed":
             return concluded(self._refresh, check_mode=self._task.check_mode)
+        if self._task.args.get("seen"):
+            return concluded(self._initialise, check_mode=self._task.check_mode)
         rest = {name: value for name, value in self._task.args.items() if name != "document"}
         result: dict[str, Any] = self._execute_module("token_volume", rest, task_vars=task_vars)
         return result
+
+    def _initialise(self) -> dict[str, Any]:
+        parameters = self.parameters(arguments.TOKEN_VOLUME, arguments.TOKEN_VOLUME_CONSTRAINTS)
+        helper = arguments.helper_of(parameters, self.run_on_host)
+        mode, force, seen = parameters["mode"], parameters["force"], parameters["seen"]
+        if parameters["state"] != "present":
+            raise arguments.usage(
+                f"seen makes no sense with state={parameters['state']}", "leave it out, or use state=present"
+            )
+        return volume.present(helper, mode, force=force, check_mode=self._task.check_mode, seen=seen).as_result()
 
     def _push(self) -> dict[str, Any]:
         parameters = self.parameters(arguments.TOKEN_VOLUME, arguments.TOKEN_VOLUME_CONSTRAINTS)

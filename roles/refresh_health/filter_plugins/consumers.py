@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 import ansible.module_utils  # type: ignore[import-untyped]
 
 if TYPE_CHECKING:
-    from module_utils.token_keeper_helper.consumers import missing
+    from module_utils.token_keeper_helper.expected import missing
 else:
     # Ansible finds a project's module_utils for modules only; this is the same folder, under the same name
     _SHARED = str(Path(__file__).resolve().parents[3] / "module_utils")
     if _SHARED not in ansible.module_utils.__path__:
         ansible.module_utils.__path__.append(_SHARED)
-    from ansible.module_utils.token_keeper_helper.consumers import missing
+    from ansible.module_utils.token_keeper_helper.expected import missing
 
 LEVELS: Final = ("mount", "container", "process")
 """Proof of convergence, from weak to strong."""

@@ -30,6 +30,7 @@ CLIENT = {
 OPTIONS: dict[str, Any] = {
     "consent": "loopback",
     "answer": None,
+    "seen": None,
     "stage": False,
     "provider": None,
     "scopes": ["calendar"],
@@ -247,3 +248,31 @@ def test_a_declaration_that_says_nothing_new_costs_no_helper(satisfied: Docker, 
     assert (result["changed"], result["reason"]) == (False, "Unchanged")
     assert "policy" not in result
     assert satisfied.verbs() == ["status"]
+
+
+def test_a_token_that_was_seen_to_be_the_one_asked_for_is_not_asked_again(satisfied: Docker) -> None:
+    seen = satisfied.helper.run("status")
+    satisfied.calls.clear()
+    result = settle(satisfied, seen=seen)
+    assert (result["changed"], result["reason"], result["generation"]) == (False, "Unchanged", seen["generation"])
+    assert satisfied.calls == []
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "options"),
+    [
+        ({}, {"scopes": ["calendar", "mail"]}),
+        ({}, {"rotation": "no"}),
+        ({"settled": False}, {}),
+        ({"state": "missing", "message": "gone"}, {}),
+    ],
+    ids=["scopes", "declaration", "unsettled", "missing"],
+)
+def test_what_was_seen_to_need_something_is_looked_at(
+    satisfied: Docker, person: Questions, spoilt: dict[str, Any], options: dict[str, Any]
+) -> None:
+    seen = satisfied.helper.run("status")
+    satisfied.calls.clear()
+    satisfied.on("policy", answers=[said({"changed": False, "before": {}, "after": {}, "generation": 3})])
+    settle(satisfied, seen={**seen, "document": {**seen["document"], **spoilt}}, check_mode=True, **options)
+    assert satisfied.verbs()[0] == "status"
