@@ -121,6 +121,10 @@ soak: test-tools ## Faults at every system call and task, every crash state, lon
 bench: $(VENV)/bench/.bench.stamp ## Measure the store beside other ways of sharing a token
 	scripts/with_engine.sh $(VENV)/bench/bin/pytest -q -s bench
 
+.PHONY: bench-playbooks
+bench-playbooks: test-tools ## Measure the playbooks on 1, 3 and 6 hosts over SSH, beside a plain one; about a quarter of an hour
+	scripts/with_engine.sh $(VENV)/bin/python bench/playbooks.py
+
 # --- and away
 
 .PHONY: clean

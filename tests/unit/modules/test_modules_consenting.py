@@ -274,5 +274,6 @@ def test_what_was_seen_to_need_something_is_looked_at(
     seen = satisfied.helper.run("status")
     satisfied.calls.clear()
     satisfied.on("policy", answers=[said({"changed": False, "before": {}, "after": {}, "generation": 3})])
+    satisfied.on("clear", answers=[said({"changed": True, "before": None, "generation": 3})])
     settle(satisfied, seen={**seen, "document": {**seen["document"], **spoilt}}, check_mode=True, **options)
     assert satisfied.verbs()[0] == "status"

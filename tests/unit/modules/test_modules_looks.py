@@ -14,8 +14,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ansible.module_utils.token_keeper_helper.failure import ModuleFailure
 from module_utils.token_keeper_helper import volume
-from module_utils.token_keeper_helper.failure import ModuleFailure
 from module_utils.token_keeper_helper.process import Completed
 from plugins.action import compose_look, docker_host_look
 from pretended import FRESH, NOTHING, Docker, said, status
