@@ -50,8 +50,7 @@ class ActionModule(HelperAction):
         return {**result, "_ansible_verbose_always": True} if result.get("would") else result
 
     def _bring(self) -> dict[str, Any]:
-        specification = host_images.HOST_IMAGES
-        parameters = host_images.sound(self.parameters(specification, host_images.HOST_IMAGES_CONSTRAINTS))
+        parameters = host_images.sound(self.parameters(host_images.HOST_IMAGES, {}))
         name = str(self._variables.get("inventory_hostname", "localhost"))
         host = host_images.Host(name, self, self._python(), parameters)
         with Engine() as engine:
@@ -77,7 +76,9 @@ class ActionModule(HelperAction):
         """Copy a file to the host, for as long as the context lasts."""
         # Not in /tmp, which is memory on many hosts. As the user who logs in, by whom files are copied; nothing of
         # images is secret, so that whoever loads it may read it.
-        made = self._as_login(f"d=$(mktemp -d {ASIDE}/token-keeper-images.XXXXXX) && chmod 0711 $d && echo $d")
+        old = f"find {ASIDE} -maxdepth 1 -name 'token-keeper-images.*' -mtime +0 -exec rm -rf {{}} + 2>/dev/null"
+        new = f"d=$(mktemp -d {ASIDE}/token-keeper-images.XXXXXX) && chmod 0711 $d && echo $d"
+        made = self._as_login(f"{old}; {new}")  # a run that was killed left it
         folder = made.stdout.strip().splitlines()[-1]
         path = f"{folder}/{file.name}"
         try:
