@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import subprocess
 import sys
+import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from secrets import token_hex
+from secrets import token_bytes, token_hex
 from typing import Any
 
 import pytest
 from deployment import ROOT, Run, docker
 from hosts import Hosts, Wanted, hosts
 from leaks import Sampler, found_in
+from module_tasks import play as play_tasks
 from module_tasks import run_playbook
 from registry import USER, Registry, available, registry
 
@@ -26,7 +29,6 @@ from module_utils.token_keeper_helper.registry_engine import Engine
 
 PREFIX = "tk-registry"
 PORT = 28390
-KIT = "token-keeper-demo"  # the images depend on the sources alone: no need for a second set
 TRUST = Path("/etc/docker/certs.d")
 
 pytestmark = [pytest.mark.engine, pytest.mark.skipif(bool(available()), reason=available())]
@@ -72,12 +74,14 @@ def source_of(engine: Engine, reference: str) -> Source:
     return Source(Builder(ROOT, {}), {"short": reference}, engine)
 
 
-def little(reference: str, content: str) -> str:
+def little(reference: str, name: str, size: int = 100) -> str:
     """Make an image of one small layer, and return its identity."""
-    packed = subprocess.run(
-        ["tar", "-c", "--transform", f"s,.*,{content},", "/etc/hostname"], capture_output=True, check=True
-    ).stdout
-    subprocess.run(["docker", "import", "-", reference], input=packed, capture_output=True, check=True)
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        about = tarfile.TarInfo(name)
+        about.size = size
+        archive.addfile(about, io.BytesIO(token_bytes(size)))
+    subprocess.run(["docker", "import", "-", reference], input=packed.getvalue(), capture_output=True, check=True)
     return identity(reference)
 
 
@@ -177,10 +181,9 @@ def role(made: Hosts, *images: str) -> str:
     return str(file)
 
 
-def on_host(made: Hosts, host: str, name: str) -> str:
-    """Return the identity of the kit's image of that name on a host; empty if it has none."""
-    form = "docker images --no-trunc --quiet --filter reference="
-    return made.inside(host, f"{form}{KIT}-{name}").strip()
+def on_host(made: Hosts, host: str, reference: str) -> str:
+    """Return the identity of an image on a host; empty if it has none."""
+    return made.inside(host, f"docker images --no-trunc --quiet {reference}").strip()
 
 
 def refused(run: Run, *said: str) -> None:
@@ -190,9 +193,38 @@ def refused(run: Run, *said: str) -> None:
     assert run.changed == 0
 
 
+@pytest.fixture
+def stand_ins(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """Little images by the names that the role asks for: the way is the same, and nobody waits for a build.
+
+    Keeper and stack have a layer in common; the keeper of another user (uid 998) has another one on top of it.
+    """
+    shared = little(f"{PREFIX}-shared:1", "shared", size=3_000_000)
+    names = {**named(tmp_path), "other keeper": named(tmp_path, images_uid=998)["keeper"]}
+    context = tmp_path / "stand-ins"
+    context.mkdir()
+    for name, reference in names.items():
+        (context / "own").write_bytes(token_bytes(300_000))
+        (context / "Dockerfile").write_text(f"FROM {PREFIX}-shared:1\nCOPY own /{name.replace(' ', '-')}\n")
+        docker("build", "--quiet", "--network=none", "--tag", reference, str(context))
+    yield {**names, "shared": shared}
+    forget(f"{PREFIX}-shared", *(reference.rpartition(":")[0] for reference in names.values()))
+
+
+def named(folder: Path, **variables: object) -> dict[str, str]:
+    """Return the names that the role gives the images of these sources."""
+    names = {"ansible.builtin.include_role": {"name": "images", "tasks_from": "names.yml"}}
+    told = {"keeper": "{{ images_keeper }}", "redis": "{{ images_redis }}"}
+    show = {"ansible.builtin.debug": {"msg": told}}
+    found = play_tasks(folder, names, show, play_keywords={"vars": {"images_prefix": PREFIX, **variables}})
+    return dict(found.result["msg"])
+
+
 @pytest.mark.long
 @pytest.mark.timeout(1800)
-def test_hosts_pull_what_was_pushed_once_and_nothing_twice(image: str, tmp_path: Path) -> None:
+def test_hosts_pull_what_was_pushed_once_and_nothing_twice(
+    image: str, stand_ins: dict[str, str], tmp_path: Path
+) -> None:
     password = f"canary-{token_hex(16)}"
     with (
         hosts(Wanted("one"), Wanted("two"), prefix=PREFIX) as made,
@@ -201,81 +233,85 @@ def test_hosts_pull_what_was_pushed_once_and_nothing_twice(image: str, tmp_path:
     ):
         login = there.login(tmp_path / "login")
         into = f"{there.address}/kit"
-        names = {"images_prefix": KIT, "images_registry": into}
+        keeper, redis = stand_ins["keeper"], stand_ins["redis"]
+        names = {"images_prefix": PREFIX, "images_registry": into}
         play = role(made, "keeper", "redis")
         made.settle(names)
 
         def bring(host: str, *arguments: str, **environment: str) -> Run:
             return made.playbook(play, f"--limit={host}", *arguments, **{**login, **environment})
 
-        try:
-            # what is in the way is said before anything is changed, of the host and of the controller
-            refused(bring("one"), f"one: the registry {there.address} shows a certificate", "certs.d")
-            trusted_on(made, "one", there)
-            refused(bring("one"), f"one: the registry {there.address} refuses the user", "images_registry_username")
-            assert made.inside("one", "docker images --quiet") == ""
-            made.settle({**names, "images_registry_username": USER, "images_registry_password": password})
-            no_login = {"DOCKER_CONFIG": str(tmp_path)}
-            refused(bring("one", **no_login), f"the controller: the registry {there.address} refuses the user")
-            checked = bring("one", "--check").succeeded()
-            assert checked.changed == 1
-            assert f"would be pulled from {into}" in checked.text
-            assert there.manifests("kit") == [], "a check pushes nothing"
+        # what is in the way is said before anything is changed, of the host and of the controller
+        refused(bring("one"), f"one: the registry {there.address} shows a certificate", "certs.d")
+        trusted_on(made, "one", there)
+        refused(bring("one"), f"one: the registry {there.address} refuses the user", "images_registry_username")
+        assert made.inside("one", "docker images --quiet") == ""
+        made.settle({**names, "images_registry_username": USER, "images_registry_password": password})
+        no_login = {"DOCKER_CONFIG": str(tmp_path)}
+        refused(bring("one", **no_login), f"the controller: the registry {there.address} refuses the user")
+        checked = bring("one", "--check").succeeded()
+        assert checked.changed == 1
+        assert f"would be pulled from {into}" in checked.text
+        assert there.manifests("kit") == [], "a check pushes nothing"
 
-            with there.during() as first, Sampler() as sampler:
-                brought = bring("one", "-vvvv", ANSIBLE_DEBUG="1").succeeded()
-            assert brought.changed == 1
-            assert any(each.method == "PUT" and "/manifests/" in each.path for each in first)
-            secrets = {"password": password}
-            assert len(brought.output) > 50_000
-            assert found_in(brought.output, secrets) == []
-            assert sampler.leaks(secrets) == []
-            assert (
-                made.inside("one", "grep -rlF -e $(cat) / --include='*.json' 2>/dev/null || true", password.encode())
-                == ""
-            )
-            assert on_host(made, "one", "keeper") == identity(image)
-            assert f"{into}/{KIT}-keeper@sha256:" in made.inside("one", f"docker inspect {image}")
+        with there.during() as first, Sampler() as sampler:
+            brought = bring("one", "-vvvv", ANSIBLE_DEBUG="1").succeeded()
+        assert brought.changed == 1
+        assert len([each for each in first if each.method == "PUT" and "/manifests/" in each.path]) == 2
+        secrets = {"password": password}
+        assert len(brought.output) > 50_000
+        assert found_in(brought.output, secrets) == []
+        assert sampler.leaks(secrets) == []
+        look = "grep -rlF --include='*.json' -e \"$(cat)\" /root /home /etc /run /tmp /var/tmp 2>/dev/null || true"
+        assert made.inside("one", look, password.encode()) == ""
+        assert on_host(made, "one", keeper) == identity(keeper)
+        assert f"{into}/{PREFIX}-keeper@sha256:" in made.inside("one", f"docker inspect {keeper}")
 
-            with there.during() as again:
-                second = bring("one").succeeded()
-            assert second.changed == 0
-            assert again == [], "a host that has them asks nothing"
+        with there.during() as again:
+            second = bring("one").succeeded()
+        assert second.changed == 0
+        assert again == [], "a host that has them asks nothing"
 
-            # somebody has moved the tag: the second host gets what the first one has
-            tag = image.rpartition(":")[2]
-            (redis,) = there.tags(f"kit/{KIT}-redis")
-            wrong = there.manifest(f"kit/{KIT}-redis", redis)
-            there.lend(f"kit/{KIT}-redis", f"kit/{KIT}-keeper", wrong[0])
-            there.move(f"kit/{KIT}-keeper", tag, *wrong)
-            trusted_on(made, "two", there)
-            with there.during() as other:
-                elsewhere = bring("two").succeeded()
-            assert not [each for each in other if each.method in {"PUT", "POST", "PATCH"}], "it is there already"
-            assert on_host(made, "two", "keeper") == identity(image)
+        # somebody has moved the tag: the second host gets what the first one has
+        names_there = [f"kit/{reference.rpartition(':')[0]}" for reference in (redis, keeper)]
+        wrong = there.manifest(names_there[0], redis.rpartition(":")[2])
+        there.lend(*names_there, wrong[0])
+        there.move(names_there[1], keeper.rpartition(":")[2], *wrong)
+        trusted_on(made, "two", there)
+        with there.during() as other:
+            elsewhere = bring("two").succeeded()
+        assert not [each for each in other if each.method in {"PUT", "POST", "PATCH"}], "it is there already"
+        assert on_host(made, "two", keeper) == identity(keeper) != identity(redis)
 
-            # another user of the images is another keeper, of the same base
-            with there.during() as changed:
-                newer = bring("one", "-e", "images_uid=998", "-e", '{"images_build": ["keeper"]}').succeeded()
-            fetched = [each for each in changed if each.fetches_layer]
-            told = {
-                "first": (brought, first),
-                "second": (second, again),
-                "second host": (elsewhere, other),
-                "a changed layer, built as well": (newer, changed),
-            }
-            for what, (run, asked) in told.items():
-                layers = [each.size for each in asked if each.fetches_layer]
-                print(f"{what}: {run.seconds:.1f} s, {len(asked)} requests, {sum(layers) / 2**20:.1f} MiB to the host")
-            all_of_it = sum(each.size for each in other if each.fetches_layer)
-            assert 0 < sum(each.size for each in fetched) < all_of_it / 2
-        finally:
-            forget(*(f"{into}/{KIT}-{name}" for name in ("keeper", "redis")))
+        # another user of the images is another keeper, of the same base
+        with there.during() as changed:
+            newer = bring("one", "-e", "images_uid=998", "-e", '{"images_build": ["keeper"]}').succeeded()
+        assert on_host(made, "one", stand_ins["other keeper"]) == identity(stand_ins["other keeper"])
+        told = {
+            "first": (brought, first),
+            "second": (second, again),
+            "second host": (elsewhere, other),
+            "a changed layer": (newer, changed),
+        }
+        fetched = {}
+        for what, (run, asked) in told.items():
+            fetched[what] = sum(each.size for each in asked if each.fetches_layer)
+            print(f"{what}: {run.seconds:.1f} s, {len(asked)} requests, {fetched[what]} bytes to the host")
+        assert 3_600_000 < fetched["second host"] < 4_000_000, "the layer that both have came once"
+        assert 300_000 < fetched["a changed layer"] < 400_000, "and not again"
+
+        removed = json.dumps({"ansible.builtin.include_role": {"name": "images", "tasks_from": "absent.yml"}})
+        gone = made.folder / "gone.yml"
+        gone.write_text(f'[{{"hosts": "docker_hosts", "gather_facts": false, "tasks": [{removed}]}}]')
+        made.playbook(str(gone)).succeeded()
+        assert made.inside("one", "docker images --quiet") == ""
 
 
 @pytest.mark.long
 @pytest.mark.timeout(1200)
-def test_a_bare_host_is_told_before_an_engine_is_installed_for_nothing(image: str, tmp_path: Path) -> None:
+def test_a_bare_host_is_told_before_an_engine_is_installed_for_nothing(
+    image: str, stand_ins: dict[str, str], tmp_path: Path
+) -> None:
     with (
         hosts(Wanted("bare", engine=False), prefix=PREFIX) as made,
         registry(tmp_path, image, f"{PREFIX}-there", network=PREFIX) as there,
@@ -287,20 +323,17 @@ def test_a_bare_host_is_told_before_an_engine_is_installed_for_nothing(image: st
             {"role": "images", "images_build": ["redis"]},
         ]
         play.write_text(json.dumps([{"hosts": "docker_hosts", "gather_facts": False, "roles": roles}]))
-        names = {"images_prefix": KIT, "images_registry": f"{there.address}/kit"}
-        try:
-            made.settle(names)
-            refused(made.playbook(str(play)), f"bare: the registry {there.address} shows a certificate", "certs.d")
-            made.settle({**names, "images_registry": f"{there.address.partition(':')[0]}:5001/kit"})
-            refused(made.playbook(str(play)), "bare: the registry ", " does not answer")
-            made.settle({**names, "images_registry": "", "images_built_on": "controller", "images_disk_mib": 10**9})
-            refused(made.playbook(str(play)), "bare: ", "MiB are free in /var/lib")
-            assert made.inside("bare", "command -v dockerd docker || ls /etc/docker 2>/dev/null || true") == ""
-            made.settle({**names, "docker_host_daemon_options": {"insecure-registries": [there.address]}})
-            made.playbook(str(play)).succeeded()
-            assert on_host(made, "bare", "redis") in docker("images", "--no-trunc", "--quiet")
-            with there.during() as again:
-                assert made.playbook(str(play)).succeeded().changed == 0
-            assert again == []
-        finally:
-            forget(f"{there.address}/kit/{KIT}-redis")
+        names = {"images_prefix": PREFIX, "images_registry": f"{there.address}/kit"}
+        made.settle(names)
+        refused(made.playbook(str(play)), f"bare: the registry {there.address} shows a certificate", "certs.d")
+        made.settle({**names, "images_registry": f"{there.address.partition(':')[0]}:5001/kit"})
+        refused(made.playbook(str(play)), "bare: the registry ", " does not answer")
+        made.settle({**names, "images_registry": "", "images_built_on": "controller", "images_disk_mib": 10**9})
+        refused(made.playbook(str(play)), "bare: ", "MiB are free in /var/lib")
+        assert made.inside("bare", "command -v dockerd docker || ls /etc/docker 2>/dev/null || true") == ""
+        made.settle({**names, "docker_host_daemon_options": {"insecure-registries": [there.address]}})
+        made.playbook(str(play)).succeeded()
+        assert on_host(made, "bare", stand_ins["redis"]) == identity(stand_ins["redis"])
+        with there.during() as again:
+            assert made.playbook(str(play)).succeeded().changed == 0
+        assert again == []
