@@ -1,9 +1,9 @@
 """How long the playbooks take, on one, three and six hosts over SSH, beside a plain playbook of stock modules.
 
-Run by ``make bench-playbooks``. Hosts are containers with systemd, sshd and an engine of their own, made for the run; the
-plain playbook does with Ansible's and community.docker's own modules what site.yml does: engine, packages, compose file,
-images, volume, a token put into it, compose. All take turns in one run, so that all meet the same load. Figures are
-printed, and written to build/bench/playbooks.json.
+Run by ``make bench-playbooks``. Hosts are containers with systemd, sshd and an engine of their own, made for the run.
+The plain playbook does with Ansible's and community.docker's own modules what site.yml does: engine, packages, compose
+file, images, volume, a token put into it, compose. All take turns in one run, so that all meet the same load. Figures
+are printed, and written to build/bench/playbooks.json.
 """
 
 from __future__ import annotations
