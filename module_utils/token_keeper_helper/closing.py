@@ -161,26 +161,26 @@ def _option(words: Sequence[str]) -> tuple[str, str | None, list[str]]:
     """
     word, rest = words[0], list(words[1:])
     if word.startswith("--"):
-        name, equals, value = word.partition("=")
-        for long in ("--extra-vars", "--limit"):
-            # as argparse has it, a part of the name is enough where it is that one's alone
-            if long.startswith(name) and len(name) > (2 if long == "--extra-vars" else 4):
-                return long, value if equals else (rest.pop(0) if rest else ""), rest
+        return _long(word, rest)
+    at = next((at for at, letter in enumerate(word) if at and letter in _WITH_VALUE), 0)
+    if not word.startswith("-") or not at or word[at] not in "el":
         return word, None, rest
-    if not word.startswith("-"):
+    option, value = f"-{word[at]}", word[at + 1 :].removeprefix("=") or (rest.pop(0) if rest else "")
+    if at == 1:
+        return option, value, rest
+    return word[:at], None, [option, value, *rest]  # -Ke x is -K -e x
+
+
+def _long(word: str, rest: list[str]) -> tuple[str, str | None, list[str]]:
+    name, equals, value = word.partition("=")
+    # as argparse has it, a part of a name is enough where it is that one's alone
+    if len(name) > len("--") and "--extra-vars".startswith(name):
+        name = "--extra-vars"
+    elif len(name) > len("--li") and "--limit".startswith(name):
+        name = "--limit"
+    else:
         return word, None, rest
-    for at, letter in enumerate(word[1:], 1):
-        if letter not in _WITH_VALUE:
-            continue
-        if letter not in "el":
-            return word, None, rest
-        value = word[at + 1 :].removeprefix("=") or (rest.pop(0) if rest else "")
-        flags = word[:at]
-        if flags == "-":
-            return f"-{letter}", value, rest
-        # -Ke x is -K -e x
-        return flags, None, [f"-{letter}", value, *rest]
-    return word, None, rest
+    return name, value if equals else (rest.pop(0) if rest else ""), rest
 
 
 def _harmless(value: str) -> str:

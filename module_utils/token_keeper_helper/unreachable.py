@@ -94,7 +94,9 @@ _KNOWN: Final[tuple[tuple[str, Obstacle], ...]] = (
 _OTHER: Final = Obstacle("it can't be reached", "see that it is up and that ssh gets there")
 _FRAME: Final = re.compile(r"@{3,}")
 """Around what SSH says of a host key that has changed."""
-_WORDS: Final = re.compile(r"^(task failed: )?(failed to connect to the host via \w+:|data could not be sent to remote host)?", re.I)
+_WORDS: Final = re.compile(
+    r"^(task failed: )?(failed to connect to the host via \w+:|data could not be sent to remote host)?", re.I
+)
 
 
 def obstacle(said: str) -> Obstacle:

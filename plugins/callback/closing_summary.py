@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import ansible.module_utils  # type: ignore[import-untyped]
-from ansible import constants, context  # type: ignore[import-untyped]
+from ansible import constants, context
 from ansible.plugins.callback import CallbackBase  # type: ignore[import-untyped]
 
 if TYPE_CHECKING:
@@ -24,11 +24,11 @@ name: closing_summary
 type: aggregate
 short_description: which hosts are done, and which are not
 description:
-  - After the recap of a run over several hosts, or of one that failed, prints a row a host with its result, the task that
-    failed and why, and the command that does what is left, for those hosts alone.
+  - After the recap of a run over several hosts, or of one that failed, prints a row a host with its result, the task
+    that failed and why, and the command that does what is left, for those hosts alone.
   - Of results it tells nothing but the message of a task that failed, as V(no_log) has left it.
-  - It is silent where the output is for a machine, that is, beside any stdout callback that it does not know to be for a
-    person.
+  - It is silent where the output is for a machine, that is, beside any stdout callback that it does not know to be for
+    a person.
 """
 
 GATE: Final = "Go no further where a host before has failed"
@@ -38,7 +38,11 @@ _FOR_PEOPLE: Final = frozenset({"default", "debug", "yaml", "minimal", "unixy", 
 _DONE: Final = {"site": "deployed", "rotate_token": "rotated"}
 """What has happened to a host that has changed, by playbook."""
 
-_COLOURS: Final = {closing.UNCHANGED: "COLOR_OK", closing.FAILED: "COLOR_ERROR", closing.UNREACHABLE: "COLOR_UNREACHABLE"}
+_COLOURS: Final = {
+    closing.UNCHANGED: "COLOR_OK",
+    closing.FAILED: "COLOR_ERROR",
+    closing.UNREACHABLE: "COLOR_UNREACHABLE",
+}
 
 
 class CallbackModule(CallbackBase):  # type: ignore[misc]
@@ -124,7 +128,9 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
             return closing.Ending(name, closing.NOT_BEGUN)
         if not stats.changed.get(name):
             return closing.Ending(name, closing.UNCHANGED)
-        return closing.Ending(name, "would change" if context.CLIARGS.get("check") else _DONE.get(self._playbook, "changed"))
+        return closing.Ending(
+            name, "would change" if context.CLIARGS.get("check") else _DONE.get(self._playbook, "changed")
+        )
 
 
 def _where(result: Any) -> tuple[str, str]:
