@@ -106,9 +106,11 @@ def lines(endings: Sequence[Ending], command: Sequence[str]) -> Iterator[tuple[s
         yield f"All {len(endings)} hosts are done.", ""
         return
     yield from ((line, UNREACHABLE) for line in _remedies(left))
+    if len(endings) == 1:
+        yield "When that is mended, run the same command again.", ""
+        return
     done = len(endings) - len(left)
-    hosts = "1 host is" if len(endings) == 1 else f"{len(endings)} hosts are"
-    counted = f"{done} of {hosts} done" if done else "No host is done" if len(endings) > 1 else "It is not done"
+    counted = f"{done} of {len(endings)} hosts are done" if done else "No host is done"
     yield f"{counted}. When what is named above is mended, this does what is left, and nothing else:", ""
     yield "", ""
     told = again(command, [ending.host for ending in left])

@@ -59,6 +59,11 @@ def test_where_nothing_is_left_there_is_neither_a_reason_nor_a_command() -> None
     ]
 
 
+def test_one_host_that_failed_is_told_to_run_the_same_again() -> None:
+    told = text(Ending("one", closing.FAILED, "Check", "The port is taken."))
+    assert told.endswith("one   failed  Check  The port is taken.\n\nWhen that is mended, run the same command again.")
+
+
 def test_a_reason_is_one_printable_line_and_not_too_long() -> None:
     assert closing.short("one\n  two\x1b[2J") == "one two?[2J"
     cut = closing.short("word " * 100)
@@ -121,8 +126,9 @@ def test_what_may_be_secret_is_not_repeated(given: str, told: str) -> None:
     words = ["ansible-playbook", "site.yml", "-e", given]
     assert shlex.split(closing.again(words, ["a"]))[3] == told
     assert "canary" not in closing.again(words, ["a"])
-    assert "canary" not in text(Ending("a", closing.FAILED, "T", "why"), command=words)
-    assert "it may be a secret" in text(Ending("a", closing.FAILED, "T", "why"), command=words)
+    printed = text(Ending("a", closing.FAILED, "T", "why"), Ending("b", closing.NOT_BEGUN), command=words)
+    assert "canary" not in printed
+    assert "it may be a secret" in printed
 
 
 def test_hosts_whose_names_mean_something_to_a_shell_are_quoted() -> None:
