@@ -17,7 +17,7 @@ from fleet import Fleet, nobody
 from hosts import Hosts, Wanted, hosts, provider
 from module_tasks import token_volume
 from rotating import new_grant
-from test_hosts import consents, told
+from test_hosts import consents, ping, told
 
 PREFIX = "tk-fleet"
 
@@ -105,15 +105,51 @@ def generations(made: Hosts, variables: dict[str, Any], *names: str) -> dict[str
     return {name: int(made.inside(name, f'python3 -c "{script}"')) for name in names}
 
 
+def in_the_way(made: Hosts, *arguments: str) -> str:
+    """Try to reach the first host, and return why it can't be."""
+    tried = made.playbook(ping(made), "--limit=one", "--timeout=5", *arguments)
+    assert tried.code == 4
+    assert results(tried) == {"one": "unreachable"}
+    return tried.text
+
+
+def check_ways_in_which_it_cannot_be_reached(made: Hosts) -> None:
+    """Check that each of them is told, before any connection is there that a later one could share."""
+    assert "SSH is refused: nobody listens" in in_the_way(made, "-e", "ansible_port=1")
+    assert "its name leads to no address" in in_the_way(made, "-e", "ansible_host=nobody.invalid")
+    assert "none of its keys" in in_the_way(made, "-e", "ansible_user=nobody")
+    known = made.folder / "known_hosts"
+    kept = known.read_text()
+    try:
+        addresses, keys = zip(*(line.split(" ", 1) for line in kept.splitlines()), strict=True)
+        known.write_text(
+            "".join(f"{address} {key}\n" for address, key in zip(addresses, keys[1:] + keys[:1], strict=True))
+        )
+        assert "its host key has changed" in in_the_way(made)
+        known.write_text("")
+        assert "its host key is not known here" in in_the_way(made)
+    finally:
+        known.write_text(kept)
+    docker("pause", made.container("one"))
+    try:
+        assert "it does not answer" in in_the_way(made)
+    finally:
+        docker("unpause", made.container("one"))
+
+
 @pytest.mark.long
 @pytest.mark.timeout(3600)
-def test_hosts_that_were_down_or_died_are_finished_by_a_second_run() -> None:
+def test_hosts_that_were_down_or_died_are_finished_by_a_second_run(image: str) -> None:
     names = ("one", "two", "three")
+    # an application that takes no time, of an image that is at hand everywhere
+    reader = {"image": image, "user": "999:999", "entrypoint": ["sleep", "infinity"], "stop_grace_period": "0s"}
+    saved = subprocess.run(["docker", "save", image], capture_output=True, check=True).stdout
     with hosts(*map(Wanted, names), prefix=PREFIX) as made, provider(made) as variables:
-        # an application that takes no time; the keeper's image is at hand on every host
-        service = {"image": "{{ images_keeper }}", "entrypoint": ["sleep", "infinity"], "init": True}
-        made.settle({**variables, "app_stack_services": {"reader": service}})
+        made.settle({**variables, "app_stack_services": {"reader": reader}})
+        check_ways_in_which_it_cannot_be_reached(made)
         volume = variables["token_volume_name"]
+        for name in names:
+            made.inside(name, "docker load", saved)
 
         # one is down from the start, one loses its power in the middle
         docker("stop", made.container("three"))
