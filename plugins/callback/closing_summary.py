@@ -118,13 +118,12 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
     def _ending(self, name: str, stats: Any) -> closing.Ending:
         cause = name if stats.failures.get(name) else self._failed_with.get(name, name)
         failed = bool(stats.failures.get(cause))
+        where = self._failed.get(cause, ("", ""))
         if stats.dark.get(name) or (failed and name in self._dark):
             return closing.Ending(name, closing.UNREACHABLE, *self._dark[name])
-        if failed and self._failed[cause][0].endswith(GATE):
-            return closing.Ending(name, closing.NOT_BEGUN)
-        if failed:
-            return closing.Ending(name, closing.FAILED, *self._failed[cause])
-        if len(self._started) < self._plays or (name in self._hosts and name not in self._began):
+        if failed and where[0] != GATE:
+            return closing.Ending(name, closing.FAILED, *where)
+        if failed or len(self._started) < self._plays or (name in self._hosts and name not in self._began):
             return closing.Ending(name, closing.NOT_BEGUN)
         if not stats.changed.get(name):
             return closing.Ending(name, closing.UNCHANGED)
