@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import threading
@@ -113,28 +114,36 @@ def in_the_way(made: Hosts, *arguments: str) -> str:
     return tried.text
 
 
-def check_ways_in_which_it_cannot_be_reached(made: Hosts) -> None:
-    """Check that each of them is told, before any connection is there that a later one could share."""
-    assert "SSH is refused: nobody listens" in in_the_way(made, "-e", "ansible_port=1")
-    assert "its name leads to no address" in in_the_way(made, "-e", "ansible_host=nobody.invalid")
-    assert "none of its keys" in in_the_way(made, "-e", "ansible_user=nobody")
-    known = made.folder / "known_hosts"
-    kept = known.read_text()
-    try:
-        addresses, keys = zip(*(line.split(" ", 1) for line in kept.splitlines()), strict=True)
-        known.write_text(
-            "".join(f"{address} {key}\n" for address, key in zip(addresses, keys[1:] + keys[:1], strict=True))
-        )
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_why_a_host_is_out_of_reach_is_told_and_one_that_dies_is_given_up() -> None:
+    with hosts(Wanted("one", engine=False), Wanted("two", engine=False), prefix=PREFIX) as made:
+        # before any connection is there that a later one could share
+        assert "SSH is refused: nobody listens" in in_the_way(made, "-e", "ansible_port=1")
+        assert "its name leads to no address" in in_the_way(made, "-e", "ansible_host=nobody.invalid")
+        assert "none of its keys" in in_the_way(made, "-e", "ansible_user=nobody")
+        known = made.folder / "known_hosts"
+        kept = known.read_text()
+        (address, key), (other, another) = (line.split(" ", 1) for line in kept.splitlines())
+        known.write_text(f"{address} {another}\n{other} {key}\n")
         assert "its host key has changed" in in_the_way(made)
         known.write_text("")
         assert "its host key is not known here" in in_the_way(made)
-    finally:
         known.write_text(kept)
-    docker("pause", made.container("one"))
-    try:
+        docker("pause", made.container("one"))
         assert "it does not answer" in in_the_way(made)
-    finally:
         docker("unpause", made.container("one"))
+
+        play = made.folder / "work.yml"
+        tasks = [{"ansible.builtin.command": "sleep 20"}, {"ansible.builtin.command": "true"}]
+        play.write_text(json.dumps([{"hosts": "docker_hosts", "gather_facts": False, "tasks": tasks}]))
+        with killed_when(made, "two", "pgrep -x sleep"):
+            ran = made.playbook(str(play))
+        assert ran.code == 4
+        assert results(ran) == {"one": "changed", "two": "unreachable"}
+        assert "the connection broke off" in ran.text
+        assert left(ran) == "two"
+        told("a host that dies", after=ran.seconds)
 
 
 @pytest.mark.long
@@ -146,10 +155,9 @@ def test_hosts_that_were_down_or_died_are_finished_by_a_second_run(image: str) -
     saved = subprocess.run(["docker", "save", image], capture_output=True, check=True).stdout
     with hosts(*map(Wanted, names), prefix=PREFIX) as made, provider(made) as variables:
         made.settle({**variables, "app_stack_services": {"reader": reader}})
-        check_ways_in_which_it_cannot_be_reached(made)
         volume = variables["token_volume_name"]
         for name in names:
-            made.inside(name, "docker load", saved)
+            made.inside(name, "docker load", saved, timeout=600)
 
         # one is down from the start, one loses its power in the middle
         docker("stop", made.container("three"))
