@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.engine]
 
 def results(run: Run) -> dict[str, str]:
     """Return what the summary at the end of a run says of each host."""
-    words = "deployed|rotated|unchanged|failed|unreachable|not begun"
+    words = "deployed|rotated|changed|unchanged|failed|unreachable|not begun"
     rows = run.output.rpartition("\nHost ")[2].partition("\n\n")[0]
     return dict(re.findall(rf"^(\S+) +({words})", rows, re.MULTILINE))
 
