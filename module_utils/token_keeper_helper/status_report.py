@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, Final
 
-from . import health
+from . import health, unreachable
 
 VERSION: Final = 1
 """Of the document; it rises when a field goes or changes its meaning, not when one is added."""
@@ -95,8 +95,9 @@ def failure(host: Mapping[str, Any]) -> str:
 def _host(name: str, look: Mapping[str, Any], deadline_days: float) -> dict[str, Any]:
     found: dict[str, Any] = {"host": name, "health": health.FAILED, "findings": [], "tokens": []}
     if look.get("unreachable"):
-        said = _text(look.get("msg") or "no reason given")
-        remedy = "see that it is up and that ssh gets there, then run this again"
+        message = str(look.get("msg") or "")
+        said = _text(unreachable.told(message) or "no reason given")
+        remedy = f"{unreachable.obstacle(message).remedy}, then run this again"
         finding = health.Finding(health.FAILED, f"the host can't be reached: {said}", remedy)
         return {**found, "health": UNREACHABLE, "findings": [finding.as_dict()]}
     if "tokens" not in look:

@@ -54,7 +54,7 @@ class ActionModule(HelperAction):
                 f"no OAuth client is given for {task_vars.get('inventory_hostname', 'this host')}",
                 "download the client's JSON from the provider's console (Google: APIs & Services, Credentials, an "
                 f"OAuth client ID of type Desktop app), encrypt it with ansible-vault, and name it in {_FILE}, as "
-                "inventory/example/group_vars/docker_hosts/main.yml does",
+                "inventory/example/group_vars/provider_google/main.yml does",
             )
         if name and given:
             raise _failure(

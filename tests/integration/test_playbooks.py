@@ -327,7 +327,7 @@ def test_the_first_task_says_which_inventory_runs() -> None:
 def test_the_example_inventory_is_sound(tmp_path: Path) -> None:
     listed = run([str(BIN / "ansible-inventory"), "-i", "inventory/example", "--list"]).succeeded()
     hosts = ["assistant-1.example.com", "assistant-2.example.com"]
-    assert json.loads(listed.output)["docker_hosts"]["hosts"] == hosts
+    assert json.loads(listed.output)["provider_google"]["hosts"] == hosts
 
     # as it is told to be made: the client's file beside it is no inventory, and nothing complains of it
     copy = tmp_path / "production"
@@ -335,7 +335,7 @@ def test_the_example_inventory_is_sound(tmp_path: Path) -> None:
     for name in ("client_secret.vault.json", "client_secret_630.apps.googleusercontent.com.json"):
         (copy / name).write_text('{"installed": {"client_id": "id"}}')
     beside = run([str(BIN / "ansible-inventory"), "-i", str(copy), "--list"]).succeeded()
-    assert json.loads(beside.output)["docker_hosts"]["hosts"] == hosts  # a warning would stand before it
+    assert json.loads(beside.output)["provider_google"]["hosts"] == hosts  # a warning would stand before it
 
     for playbook in ("site.yml", "rotate_token.yml", "playbooks/verify.yml", "playbooks/teardown.yml"):
         run([PLAYBOOK, "-i", "inventory/example", "--syntax-check", playbook]).succeeded()

@@ -2,78 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
-from deployment import PLAYBOOK, Deployment, Run, run
-from module_tasks import TokenVolume, docker, token_volume
-from rotating import ROTATE, admin, fault, new_grant
+from deployment import Deployment
+from fleet import Fleet, nobody
+from module_tasks import token_volume
+from rotating import admin, fault, new_grant
 
 pytestmark = [pytest.mark.engine, pytest.mark.long, pytest.mark.timeout(900)]
-
-
-@dataclass
-class Fleet:
-    """Two hosts, each with a volume of its own, on one engine; nobody uses their tokens."""
-
-    deployment: Deployment
-    volumes: dict[str, TokenVolume]
-    folder: Path
-
-    def initialise(self, host: str) -> None:
-        """Give a host's volume its owner and mode."""
-        self.volumes[host].inside("chown 999:999 . && chmod 700 .")
-
-    def fill(self, host: str, document: dict[str, Any], rotation: str = "yes") -> None:
-        """Put a token into a host's volume."""
-        self.initialise(host)
-        volume = self.volumes[host]
-        docker(*volume.helper, "push", "--force", f"--rotation={rotation}", stdin=json.dumps(document))
-
-    def stage(self, host: str, document: dict[str, Any]) -> None:
-        """Stage a new grant there."""
-        docker(*self.volumes[host].helper, "stage", "--expires-in=3600", stdin=json.dumps(document))
-
-    def status(self, host: str) -> dict[str, Any]:
-        """Look at a host's volume."""
-        found: dict[str, Any] = json.loads(docker(*self.volumes[host].helper, "status", "--json"))
-        return found
-
-    def rotate(self, *arguments: str) -> Run:
-        """Rotate on both."""
-        deployed = self.deployment
-        hosts = {}
-        for name, volume in self.volumes.items():
-            place = self.folder / name
-            place.mkdir(exist_ok=True)
-            hosts[name] = {
-                "ansible_connection": "local",
-                "ansible_python_interpreter": sys.executable,
-                "token_keeper_project": f"tk-fleet-{name}",
-                "token_volume_name": volume.name,
-                "refresh_health_project_dir": str(place),
-            }
-        shared = {
-            "images_prefix": "token-keeper-demo",
-            "app_stack_egress_network": f"{deployed.project}_egress",
-            "app_stack_calendar_endpoint": "http://sandbox:9400/calendar/v3",
-            "refresh_health_expected": [],
-            "refresh_health_heartbeat_urls": [],
-            "refresh_health_urls": {},
-            "rotation_ready_url": "",
-            "rotation_watch": 0,
-            "oauth_token_consent": "none",
-        }
-        inventory = self.folder / "hosts.yml"
-        inventory.write_text(yaml.safe_dump({"docker_hosts": {"hosts": hosts, "vars": shared}}))
-        command = [PLAYBOOK, "-i", str(inventory), ROTATE, *arguments]
-        return run(command, timeout=240, environment=deployed.environment())
 
 
 @pytest.fixture
@@ -126,3 +64,23 @@ def test_what_one_host_lacks_stops_all_before_the_first_change(fleet: Fleet) -> 
     assert refused.code != 0
     assert "there is nothing to rotate" in refused.text
     assert fleet.status("east")["generation"] == before["generation"]
+
+
+def test_what_a_host_that_is_down_may_use_is_not_ended_for_it(fleet: Fleet) -> None:
+    url = "http://sandbox:9400/revoke"
+    reconsent = ("-e", "mode=reconsent", "-e", "rotation_revocation=token", "-e", f"rotation_revocation_url={url}")
+    for host in fleet.volumes:
+        fleet.fill(host, new_grant(fleet.deployment))
+        fleet.stage(host, new_grant(fleet.deployment))
+    asked = fleet.deployment.counters()["requests"].get("revoke", 0)
+    with nobody() as fleet.down:
+        rotated = fleet.rotate(*reconsent)
+    assert rotated.code == 4
+    assert "for another host uses it, or may: not all of them could be asked" in rotated.text
+    assert fleet.deployment.counters()["requests"].get("revoke", 0) == asked
+    # and where all of them can be, it is
+    for host in fleet.volumes:
+        fleet.stage(host, new_grant(fleet.deployment))
+    fleet.down = None
+    fleet.rotate(*reconsent).succeeded()
+    assert fleet.deployment.counters()["requests"]["revoke"] == asked + 2
