@@ -81,11 +81,11 @@ class Repository:
 
     def publish(self, suite: str, revision: int = 1) -> None:
         """Have it offer the packages of a suite, in a version that ends in this revision, in place of those before."""
-        self.hosts.inside(self.host, f"set -- {suite} {revision}\n{_PUBLISH}")
+        self.hosts.inside(self.host, f"set -- {suite} {revision}\n{_PUBLISH}", timeout=600)
 
 
 def docker_repository(made: Hosts, host: str) -> Repository:
     """Make a repository on a host of Debian 13, which serves it on the hosts' network."""
-    fingerprint = made.inside(host, f"set -- {PORT}\n{_BEGIN}").split()[-1]
+    fingerprint = made.inside(host, f"set -- {PORT}\n{_BEGIN}", timeout=600).split()[-1]
     address = made.inside(host, "hostname -I").split()[0]
     return Repository(made, host, f"http://{address}:{PORT}", fingerprint)

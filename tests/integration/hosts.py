@@ -52,14 +52,14 @@ class Hosts:
         """Return the name of the container that the host is."""
         return f"{self.prefix}-{host}"
 
-    def inside(self, host: str, script: str, stdin: bytes = b"") -> str:
+    def inside(self, host: str, script: str, stdin: bytes = b"", timeout: float = 180) -> str:
         """Run a shell script on a host as root, past Ansible, and return what it printed.
 
         Raises:
             AssertionError: it failed.
         """
         command = ["docker", "exec", "--interactive", self.container(host), "sh", "-euc", script]
-        ended = subprocess.run(command, input=stdin, capture_output=True, timeout=180, check=False)
+        ended = subprocess.run(command, input=stdin, capture_output=True, timeout=timeout, check=False)
         assert ended.returncode == 0, f"{host}: {script}: {ended.stderr.decode()}"
         return ended.stdout.decode()
 
