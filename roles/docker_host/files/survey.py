@@ -28,6 +28,7 @@ LOCKS = (
     "/var/cache/apt/archives/lock",
 )
 UNITS = ("docker.service", "docker.socket", "containerd.service")
+OURS = "/token-keeper-docker.sources"
 _FLOCK = "hhqqi"
 _PATIENCE = ("-o", "Acquire::Retries=1", "-o", "Acquire::http::Timeout=15", "-o", "Acquire::https::Timeout=15")
 
@@ -155,15 +156,17 @@ def offered(packages: list[str], options: list[str]) -> dict[str, dict[str, Any]
 
 
 def naming(uri: str, folder: str = "/etc/apt") -> list[str]:
-    """Return the files of apt's sources that name a repository already."""
+    """Return the files of apt's sources that name a repository already, but for the one that the role writes."""
     found = []
     parts = os.path.join(folder, "sources.list.d")
     files = [os.path.join(parts, name) for name in sorted(os.listdir(parts))] if os.path.isdir(parts) else []
     for path in (os.path.join(folder, "sources.list"), *files):
         with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:
             lines = [line for line in file if not line.lstrip().startswith("#")]
-            if path.endswith((".list", ".sources")) and any(
-                word.rstrip("/") == uri.rstrip("/") for line in lines for word in line.split()
+            if (
+                path.endswith((".list", ".sources"))
+                and not path.endswith(OURS)
+                and any(word.rstrip("/") == uri.rstrip("/") for line in lines for word in line.split())
             ):
                 found.append(path)
     return found

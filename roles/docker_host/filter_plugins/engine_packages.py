@@ -90,7 +90,8 @@ def plan(survey: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
         sentence each; ``engine_version``: the version that an engine has after it; ``details``: by work what would be
         installed; ``problem``: why nothing can be done, or empty.
     """
-    return asdict(_Decision(survey, asked).made())
+    made = asdict(_Decision(survey, asked).made())
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in made.items()}
 
 
 class _Decision:

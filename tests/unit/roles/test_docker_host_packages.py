@@ -107,7 +107,8 @@ def planned(
         "seen": True,
     }
     found: dict[str, Any] = PACKAGES.plan(survey or surveyed(release), known | asked)
-    return found
+    assert not any(isinstance(value, tuple) for value in found.values()), "a template adds lists to lists"
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,7 @@ def test_a_repository_that_apt_knows_already(tmp_path: Path) -> None:
     parts.mkdir()
     (parts / "docker.list").write_text("deb [signed-by=/k] https://docker.example/linux/debian trixie stable\n")
     (parts / "ours.sources").write_text("Types: deb\nURIs: https://docker.example/linux/debian/\n")
+    (parts / "token-keeper-docker.sources").write_text("URIs: https://docker.example/linux/debian\n")
     (parts / "off.list").write_text("# deb https://docker.example/linux/debian trixie stable\n")
     (parts / "old.list.save").write_text("deb https://docker.example/linux/debian trixie stable\n")
     found = SURVEY.naming("https://docker.example/linux/debian", str(tmp_path))
