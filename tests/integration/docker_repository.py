@@ -48,7 +48,6 @@ pack() {
         Maintainer 'Tests <tests@example.com>' Depends "$needs" Conflicts "$excludes" Replaces "$excludes" \
         Description 'Debian'"'"'s, under the name that Docker gives it' | grep -v ': $' >"$tree/DEBIAN/control"
     mkdir -p "$folder"
-    rm -f "$folder/${name}_"*
     dpkg-deb --root-owner-group -Znone --build "$tree" "$folder" >/dev/null
 }
 fetch trixie docker.io docker-cli containerd docker-compose docker-buildx runc
@@ -80,7 +79,7 @@ class Repository:
     fingerprint: str
 
     def publish(self, suite: str, revision: int = 1) -> None:
-        """Have it offer the packages of a suite, in a version that ends in this revision, in place of those before."""
+        """Have it offer the packages of a suite, in a version that ends in this revision."""
         self.hosts.inside(self.host, f"set -- {suite} {revision}\n{_PUBLISH}", timeout=600)
 
 

@@ -86,9 +86,9 @@ def plan(survey: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
 
     Returns:
         ``source`` and ``why``; ``install``: packages, each with its version where it is an upgrade; ``foreign``: that
-        of Compose where another suite brings it; ``remove``: what goes before; ``changes``: what an upgrade would do, a
-        sentence each; ``engine_version``: the version that an engine has after it; ``details``: by work what would be
-        installed; ``problem``: why nothing can be done, or empty.
+        of Compose where another suite brings it; ``remove``: what has the same files and goes before; ``changes``: what
+        an upgrade would do, a sentence each; ``engine_version``: the version that an engine has after it; ``details``:
+        by work what would be installed; ``problem``: why nothing can be done, or empty.
     """
     made = asdict(_Decision(survey, asked).made())
     return {name: list(value) if isinstance(value, tuple) else value for name, value in made.items()}
@@ -278,16 +278,17 @@ class _Decision:
         )
 
     def _replaced(self, source: str) -> Plan:
-        remove, foreign = self._in_the_way(source), self._foreign(source)
+        there, foreign = self._in_the_way(source), self._foreign(source)
         engine = DOCKER if source == "docker" else self.offer.engine
         install = tuple(filter(None, (*engine, self._compose(source))))
-        before = ", ".join(f"{name} {self._of(name)['installed']}" for name in remove)
+        before = ", ".join(f"{name} {self._of(name)['installed']}" for name in there)
         changes = (f"replace {before} by {self._described(filter(None, (*install, foreign)))}",)
         return Plan(
             source,
             install=install,
             foreign=foreign,
-            remove=remove,
+            # The engine itself goes with the installation of the other, for which apt has fetched everything by then
+            remove=tuple(name for name in there if name.startswith(("docker-compose", "docker-buildx"))),
             changes=changes,
             engine_version=upstream(self._candidate(engine[0])),
             problem=self._obstacle(source, install) or self._stops(False, changes),

@@ -190,14 +190,21 @@ def test_compose_comes_from_where_the_engine_came_from() -> None:
 
 
 def test_two_origins_are_never_mixed_unasked() -> None:
-    there = {"docker.io": "26.1.5+dfsg1-9+deb13u1", "docker-cli": "26.1.5+dfsg1-9+deb13u1", "containerd": "1.7.24"}
+    there = {
+        "docker.io": "26.1.5+dfsg1-9+deb13u1",
+        "docker-cli": "26.1.5+dfsg1-9+deb13u1",
+        "containerd": "1.7.24",
+        "docker-compose": "2.26.1-4",
+    }
     refused = planned(surveyed(installed=there), source="docker", engine="26.1.5", work=[])
     assert (
         "docker.io 26.1.5+dfsg1-9+deb13u1 is installed, and docker_host_source asks for Docker's" in refused["problem"]
     )
     assert "docker_host_upgrade=true" in refused["problem"]
     asked = planned(surveyed(installed=there), source="docker", engine="26.1.5", work=[], upgrade=True)
-    assert (asked["remove"], asked["install"]) == (("docker.io", "docker-cli", "containerd"), tuple(DOCKER_S))
+    # the engine goes with the installation of the other, not before anything of that has been fetched
+    assert (asked["remove"], asked["install"]) == (("docker-compose",), tuple(DOCKER_S))
+    assert "containerd 1.7.24 by docker-ce 5:28.5.1-1~trixie" in asked["changes"][0]
     assert (asked["problem"], asked["engine_version"]) == ("", "28.5.1")
     assert "replace docker.io 26.1.5" in asked["changes"][0]
     back = planned(surveyed(installed={"docker-ce": "5:28.5.1-1"}), source="distribution", engine="28.5.1", work=[])
