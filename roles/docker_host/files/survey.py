@@ -30,16 +30,21 @@ LOCKS = (
 UNITS = ("docker.service", "docker.socket", "containerd.service")
 OURS = "/token-keeper-docker.sources"
 _FLOCK = "hhqqi"
-_PATIENCE = ("-o", "Acquire::Retries=1", "-o", "Acquire::http::Timeout=15", "-o", "Acquire::https::Timeout=15")
+PATIENCE = {False: 300, True: 60}
+"""Seconds that fetching the host's lists, and others aside, may take."""
+_QUICKLY = ("-o", "Acquire::Retries=1", "-o", "Acquire::http::Timeout=15", "-o", "Acquire::https::Timeout=15")
 
 
-def told(*command: str) -> subprocess.CompletedProcess[str]:
-    """Run a command with messages in English; one that is not there has failed."""
+def told(*command: str, within: float | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a command with messages in English; one that is not there, or takes longer in seconds, has failed."""
     environment = {**os.environ, "LC_ALL": "C", "LANGUAGE": "C"}
     try:
         return subprocess.run(  # noqa: S603 - the commands of this file
-            command, capture_output=True, text=True, errors="replace", env=environment, check=False
+            command, capture_output=True, text=True, errors="replace", env=environment, check=False, timeout=within
         )
+    except subprocess.TimeoutExpired:
+        said = f"E: {command[0]} did not end within {within:.0f} seconds: some mirror does not answer\n"
+        return subprocess.CompletedProcess(command, 124, "", said)
     except OSError as error:
         return subprocess.CompletedProcess(command, 127, "", str(error))
 
@@ -195,7 +200,8 @@ def survey(wanted: dict[str, Any]) -> dict[str, Any]:
     try:
         repository = wanted.get("repository")
         options = aside(folder, repository) if repository or wanted["lists"] == "aside" else []
-        ended = told("apt-get", *_PATIENCE, *options, "update")
+        # What came in time is used; a mirror that nothing here comes from may stay silent
+        ended = told("apt-get", *_QUICKLY, *options, "update", within=PATIENCE[bool(options)])
         result["faults"] = faults(ended)
         result["packages"] = offered(wanted["packages"], options)
         form = "$(REPO_URI) $(RELEASE) $(COMPONENT)"

@@ -124,6 +124,12 @@ E: The repository 'http://docker.example trixie InRelease' is not signed.
     ]
 
 
+def test_what_does_not_end_in_time_is_told() -> None:
+    ended = SURVEY.told("sleep", "30", within=0.1)
+    assert (ended.returncode, len(SURVEY.faults(ended))) == (124, 1)
+    assert "sleep did not end within 0 seconds" in SURVEY.faults(ended)[0]
+
+
 @pytest.mark.parametrize(
     ("lists", "need", "fetched"), [("none", 0, False), ("own", 0, True), ("aside", 0, True), ("own", 10**9, False)]
 )
@@ -132,8 +138,9 @@ def test_lists_are_fetched_only_where_the_rest_is_well(
 ) -> None:
     commands: list[tuple[str, ...]] = []
 
-    def told(*command: str) -> subprocess.CompletedProcess[str]:
+    def told(*command: str, within: float | None = None) -> subprocess.CompletedProcess[str]:
         commands.append(command)
+        assert within or command[-1] != "update", "a silent mirror is not waited for without end"
         return subprocess.CompletedProcess(command, 0, POLICY if "policy" in command else "", "")
 
     monkeypatch.setattr(SURVEY, "told", told)
