@@ -18,7 +18,7 @@ import yaml
 from deployment import BIN, PLAYBOOK, ROOT, Deployment, Run, run
 
 PREFIX = os.environ.get("TEST_HOSTS_PREFIX", "tk-hosts")
-SANDBOX_PORT = 28290
+SANDBOX_PORT = int(os.environ.get("TEST_HOSTS_SANDBOX_PORT", "28290"))
 
 
 @dataclass(frozen=True)
