@@ -12,6 +12,7 @@ from module_utils.token_keeper_helper import arguments, backup_arguments
 from module_utils.token_keeper_helper.app_secrets import APP_SECRETS
 from module_utils.token_keeper_helper.app_survey import APP_SERVICES_INFO
 from module_utils.token_keeper_helper.doctor_arguments import TOKEN_DOCTOR
+from module_utils.token_keeper_helper.host_images import HOST_IMAGES
 from module_utils.token_keeper_helper.migrating import TOKEN_MIGRATION
 from module_utils.token_keeper_helper.rotation_arguments import TOKEN_ROTATION
 from pretended import ROOT
@@ -28,6 +29,7 @@ MODULES = {
     "token_doctor": TOKEN_DOCTOR,
     "app_services_info": APP_SERVICES_INFO,
     "token_migration": TOKEN_MIGRATION,
+    "host_images": HOST_IMAGES,
 }
 PARTS = sorted((ROOT / "module_utils").rglob("*.py")) + sorted((ROOT / "library").glob("*.py"))
 
@@ -71,6 +73,7 @@ def test_every_key_that_is_returned_has_a_sample(name: str) -> None:
         ("token_backup", ["Taken", "Unchanged"]),
         ("token_restore", ["Created", "Replaced", "Unchanged", "NewerThere"]),
         ("token_document", ["Created", "Replaced", "Unchanged", "NewerThere"]),
+        ("host_images", ["Present", "Pulled", "Loaded", "WouldBring"]),
         ("token_rotation", ["Staged", "Checked", "Promoted", "Converged", "Retired", "RolledBack", "ClientChanged"]),
     ],
 )
@@ -95,5 +98,6 @@ def test_options_that_hold_secrets_are_marked() -> None:
     assert arguments.TOKEN_VOLUME["document"]["no_log"] is True
     assert APP_SECRETS["secrets"]["no_log"] is True
     assert arguments.OAUTH_TOKEN["client_secrets"]["no_log"] is True
+    assert HOST_IMAGES["password"]["no_log"] is True
     assert TOKEN_ROTATION["document"]["no_log"] is True
     assert TOKEN_ROTATION["client_secrets"]["no_log"] is True
