@@ -153,7 +153,7 @@ ps -eo args | grep -E '[A]nsiballZ|[d]ocker (load|compose|run) ' | sed 's/^/stil
 def picture(made: Hosts, host: str) -> list[str]:
     """Return what a host has of a deployment, a line for each thing; what must not be there as well."""
     lines = made.inside(host, _PICTURE).splitlines()
-    here = [str(path) for place in ("/tmp", "/var/tmp") for path in Path(place).glob("token-keeper-images.*")]
+    here = [str(path) for place in ("/tmp", "/var/tmp") for path in Path(place).glob("token-keeper-archive.*")]
     return lines + [f"left behind on the controller {path}" for path in here if _is_ours(Path(path), made)]
 
 
