@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from . import places, registry_engine
-from .arguments import ArgumentSpec
+from .arguments import ArgumentSpec, usage
 from .failure import ModuleFailure
 from .image_source import Pinned, Source, checked
 from .process import Completed
@@ -31,8 +31,6 @@ HOST_IMAGES: Final[ArgumentSpec] = {
     "disk_mib": {"type": "int", "default": 2048},
     "docker_cli": {"type": "str", "default": "docker"},
 }
-HOST_IMAGES_CONSTRAINTS: Final[dict[str, Any]] = {"required_together": [("username", "password")]}
-
 NOTHING: Final = "Nothing was changed on {host}"
 # Starts on a host with no argument that tells anything: program, request and password come on stdin
 SENT: Final = (
@@ -322,8 +320,11 @@ def sound(parameters: dict[str, Any]) -> dict[str, Any]:
     """Return a task's parameters with the registry as images are named in it.
 
     Raises:
-        ModuleFailure: it is no registry, or there are no images.
+        ModuleFailure: it is no registry, there are no images, or half of a login.
     """
     if not parameters["images"]:
-        raise ModuleFailure("UsageError", "OptionInvalid", "images is empty", "name one at least")
+        raise usage("images is empty", "name one at least")
+    if bool(parameters["username"]) != bool(parameters["password"]):
+        what = "images_registry_password" if parameters["username"] else "images_registry_username"
+        raise usage(f"{what} is empty, and the other half of the login is not", "set both, or neither")
     return {**parameters, "registry": checked(parameters["registry"]) if parameters["registry"] else ""}

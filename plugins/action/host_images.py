@@ -50,8 +50,7 @@ class ActionModule(HelperAction):
         return {**result, "_ansible_verbose_always": True} if result.get("would") else result
 
     def _bring(self) -> dict[str, Any]:
-        specification = host_images.HOST_IMAGES
-        parameters = host_images.sound(self.parameters(specification, host_images.HOST_IMAGES_CONSTRAINTS))
+        parameters = host_images.sound(self.parameters(host_images.HOST_IMAGES, {}))
         name = str(self._variables.get("inventory_hostname", "localhost"))
         host = host_images.Host(name, self, self._python(), parameters)
         with Engine() as engine:

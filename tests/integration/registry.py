@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import ctypes
+import gzip
 import hashlib
 import json
 import re
@@ -123,6 +124,20 @@ class Registry:
         digest = f"sha256:{hashlib.sha256(blob).hexdigest()}"
         with self._answer("PUT", f"{place}&digest={digest}", blob, **{"Content-Type": "application/octet-stream"}):
             return digest
+
+    def craft(self, name: str, tag: str, architecture: str) -> None:
+        """Put an image of one empty layer there, for an architecture that nothing here could build for."""
+        layer = gzip.compress(b"\0" * 10240)
+        about = {"architecture": architecture, "os": "linux", "config": {}}
+        about["rootfs"] = {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(bytes(10240)).hexdigest()}"]}
+        kinds = ("container.image.v1+json", "image.rootfs.diff.tar.gzip")
+        parts = [
+            {"mediaType": f"application/vnd.docker.{kind}", "size": len(blob), "digest": self.put(name, blob)}
+            for kind, blob in zip(kinds, (json.dumps(about).encode(), layer), strict=True)
+        ]
+        kind = "application/vnd.docker.distribution.manifest.v2+json"
+        manifest = {"schemaVersion": 2, "mediaType": kind, "config": parts[0], "layers": parts[1:]}
+        self.move(name, tag, json.dumps(manifest).encode(), kind)
 
     def _answer(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Any:
         context = ssl.create_default_context(cafile=str(self.authority)) if self.authority else None

@@ -187,7 +187,7 @@ def test_images_are_built_once_and_brought_to_a_host_that_lacks_them() -> None:
         (brought,) = made.inside("one", f"docker images --no-trunc --quiet {reference}").split()
         again = made.playbook(str(play)).succeeded()
         assert again.changed == 0
-        assert "Copy it to the host" not in again.text
+        assert "Have the images on the host" not in again.text
         assert brought in docker("images", "--no-trunc", "--quiet", reference).split(), "the very same image"
         docker("rmi", brought)  # so that it is built the next time as well
         for place in (Path("/tmp"), Path("/var/tmp")):

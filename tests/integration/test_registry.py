@@ -140,6 +140,8 @@ def test_a_registry_that_refuses_is_told_and_its_password_is_nowhere(
             assert f"the controller: the registry 127.0.0.1:{PORT} refuses the user" in talkative()
             login = there.login(tmp_path / "login")
             assert "would be pulled from" in talkative(**login)
+            there.craft(f"kit/{PREFIX}-nowhere", "1", "s390x")
+            assert f"{PREFIX}-nowhere:1 is for s390x" in talkative(**login)
     assert all(len(output) > 10_000 for output in outputs), "it was as talkative as can be"
     assert [found_in(output, {"password": secret}) for output in outputs] == [[]] * len(outputs)
     assert sampler.leaks({"password": secret}) == []
@@ -269,3 +271,36 @@ def test_hosts_pull_what_was_pushed_once_and_nothing_twice(image: str, tmp_path:
             assert 0 < sum(each.size for each in fetched) < all_of_it / 2
         finally:
             forget(*(f"{into}/{KIT}-{name}" for name in ("keeper", "redis")))
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1200)
+def test_a_bare_host_is_told_before_an_engine_is_installed_for_nothing(image: str, tmp_path: Path) -> None:
+    with (
+        hosts(Wanted("bare", engine=False), prefix=PREFIX) as made,
+        registry(tmp_path, image, f"{PREFIX}-there", network=PREFIX) as there,
+        trusted_here(there),
+    ):
+        play = made.folder / "site.yml"
+        roles = [
+            {"role": "docker_host", "docker_host_foresee": "images"},
+            {"role": "images", "images_build": ["redis"]},
+        ]
+        play.write_text(json.dumps([{"hosts": "docker_hosts", "gather_facts": False, "roles": roles}]))
+        names = {"images_prefix": KIT, "images_registry": f"{there.address}/kit"}
+        try:
+            made.settle(names)
+            refused(made.playbook(str(play)), f"bare: the registry {there.address} shows a certificate", "certs.d")
+            made.settle({**names, "images_registry": f"{there.address.partition(':')[0]}:5001/kit"})
+            refused(made.playbook(str(play)), "bare: the registry ", " does not answer")
+            made.settle({**names, "images_registry": "", "images_built_on": "controller", "images_disk_mib": 10**9})
+            refused(made.playbook(str(play)), "bare: ", "MiB are free in /var/lib")
+            assert made.inside("bare", "command -v dockerd docker || ls /etc/docker 2>/dev/null || true") == ""
+            made.settle({**names, "docker_host_daemon_options": {"insecure-registries": [there.address]}})
+            made.playbook(str(play)).succeeded()
+            assert on_host(made, "bare", "redis") in docker("images", "--no-trunc", "--quiet")
+            with there.during() as again:
+                assert made.playbook(str(play)).succeeded().changed == 0
+            assert again == []
+        finally:
+            forget(f"{there.address}/kit/{KIT}-redis")

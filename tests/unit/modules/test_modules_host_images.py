@@ -294,6 +294,13 @@ def test_what_names_no_registry_is_refused_and_not_repeated(registry: str) -> No
     assert registry not in str(raised.value)
 
 
+def test_half_a_login_is_refused() -> None:
+    parameters = {"images": {"keeper": KEEPER}, "registry": REGISTRY, "username": "", "password": PASSWORD}
+    with pytest.raises(ModuleFailure, match="images_registry_username is empty") as raised:
+        host_images.sound(parameters)
+    assert PASSWORD not in str(raised.value)
+
+
 @pytest.mark.parametrize("registry", ["registry.example.com", "10.0.0.1:5000/a/b-c", "localhost/kit", "host:5000/kit"])
 def test_addresses_of_registries_are_understood(registry: str) -> None:
     assert checked(f"{registry}/") == registry
