@@ -14,6 +14,7 @@ _UNREACHABLE: Final = re.compile(
     r"|invalid bind address|dial (unix|tcp)",
     re.IGNORECASE,
 )
+_LOST: Final = re.compile(r"error waiting for container", re.IGNORECASE)
 _FORBIDDEN: Final = re.compile(r"permission denied while trying to connect", re.IGNORECASE)
 _NO_IMAGE: Final = re.compile(r"unable to find image|no such image|pull access denied", re.IGNORECASE)
 _NO_NETWORK: Final = re.compile(r"network (\S+) not found|could not find network", re.IGNORECASE)
@@ -71,6 +72,15 @@ def engine_failure(
             "EngineUnreachable",
             f"no Docker Engine answers at {where}",
             "start it (systemctl start docker), install it with the role docker_host, or correct docker_host",
+        )
+    if completed.exit_code in {1, 125} and _LOST.search(said):
+        what = f"the work on volume {volume}" if volume else "the work"
+        return ModuleFailure(
+            "EngineError",
+            "EngineLost",
+            f"the Docker Engine at {where} went away during {what}, so how that ended is not known",
+            "see that the engine is back (systemctl status docker), then run the play again: it looks at what is there "
+            "first, and a volume holds the whole old document or the whole new one",
         )
     if completed.exit_code in {1, 125}:
         return _refused(said, where, image, network, volume)

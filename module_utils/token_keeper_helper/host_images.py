@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from . import registry_engine
+from . import places, registry_engine
 from .arguments import ArgumentSpec, usage
 from .failure import ModuleFailure
 from .image_source import Pinned, Source, checked
@@ -180,15 +178,13 @@ def _from_archive(
     _fits(host, "what the controller builds", (own,), looked["architecture"])
     if only_look:
         return _announced(host, missing, "brought from the controller", [])
-    folder = Path(tempfile.mkdtemp(prefix="token-keeper-images."))
-    try:
+    with places.place() as folder:
         archive = folder / "images.tar"
         size = _on_controller(host, lambda: source.archive(archive))
         _space_aside(host, looked, size)
         with host.way.handed_over(archive) as path:
+            archive.unlink()  # a run that is killed from here on leaves nothing of it, since the host removes its own
             _on_host(host, lambda: host.ask("load", archive=path, images=missing))
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     told = [{"name": reference, "source": "the controller", "layers_fetched": None} for reference in missing]
     return {"changed": True, "reason": "Loaded", "images": told, "pushed": [], "bytes": size}
 

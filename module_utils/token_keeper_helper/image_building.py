@@ -11,12 +11,12 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from . import places
 from .failure import ModuleFailure
 
 _LONGEST_REPORT: Final = 4000
@@ -52,12 +52,13 @@ class Builder:
             "ansible_python_interpreter": sys.executable,
         }
         # A mirror's address may hold a password, and arguments are for everybody to read: 0600, and gone afterwards
-        with tempfile.NamedTemporaryFile("w", prefix="token-keeper-images.", suffix=".json") as file:
-            json.dump(variables, file)
-            file.flush()
+        with places.place() as folder:
+            file = folder / "variables.json"
+            file.touch(0o600)
+            file.write_text(json.dumps(variables))
             role = ["-i", "controller,", "-m", "ansible.builtin.include_role", "-a", "name=images"]
             done = subprocess.run(
-                [sys.executable, "-m", "ansible", "adhoc", "controller", *role, "-e", f"@{file.name}"],
+                [sys.executable, "-m", "ansible", "adhoc", "controller", *role, "-e", f"@{file}"],
                 cwd=self.root,
                 env={**os.environ, "ANSIBLE_ROLES_PATH": str(self.root / "roles")},
                 stdin=subprocess.DEVNULL,

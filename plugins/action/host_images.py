@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import ansible.module_utils  # type: ignore[import-untyped]
 
 if TYPE_CHECKING:
-    from module_utils.token_keeper_helper import host_images
+    from module_utils.token_keeper_helper import host_images, places
     from module_utils.token_keeper_helper.controller import HelperAction
     from module_utils.token_keeper_helper.failure import ModuleFailure
     from module_utils.token_keeper_helper.frontend import concluded
@@ -28,7 +28,7 @@ else:
     _SHARED = str(Path(__file__).resolve().parents[2] / "module_utils")
     if _SHARED not in ansible.module_utils.__path__:
         ansible.module_utils.__path__.append(_SHARED)
-    from ansible.module_utils.token_keeper_helper import host_images
+    from ansible.module_utils.token_keeper_helper import host_images, places
     from ansible.module_utils.token_keeper_helper.controller import HelperAction
     from ansible.module_utils.token_keeper_helper.failure import ModuleFailure
     from ansible.module_utils.token_keeper_helper.frontend import concluded
@@ -76,9 +76,7 @@ class ActionModule(HelperAction):
         """Copy a file to the host, for as long as the context lasts."""
         # Not in /tmp, which is memory on many hosts. As the user who logs in, by whom files are copied; nothing of
         # images is secret, so that whoever loads it may read it.
-        old = f"find {ASIDE} -maxdepth 1 -name 'token-keeper-images.*' -mtime +0 -exec rm -rf {{}} + 2>/dev/null"
-        new = f"d=$(mktemp -d {ASIDE}/token-keeper-images.XXXXXX) && chmod 0711 $d && echo $d"
-        made = self._as_login(f"{old}; {new}")  # a run that was killed left it
+        made = self._as_login(places.on_host(file.parent, ASIDE))
         folder = made.stdout.strip().splitlines()[-1]
         path = f"{folder}/{file.name}"
         try:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 from typing import Any
 
 import requests
-from deployment import ROOT, Deployment, docker
+from deployment import Deployment, docker
+from interrupting import callback, killed_run
 
 SCOPES = ["https://www.googleapis.com/auth/calendar"]
 ROTATE = "rotate_token.yml"
@@ -110,25 +109,8 @@ def phase(deployment: Deployment) -> str | None:
 
 def killed(deployment: Deployment, at: str, *arguments: str, delay: float = 0.0, play: str = "Rotate") -> bool:
     """Run the rotation and kill it, with all of its processes, at a task; returns whether it came so far."""
-    environment = deployment.environment(
-        ANSIBLE_CALLBACKS_ENABLED="kill_at",
-        ANSIBLE_CALLBACK_PLUGINS=str(Path(__file__).parent / "callbacks"),
-        KILL_AT=at,
-        KILL_DELAY=str(delay),
-        KILL_PLAY=play,
-    )
-    with subprocess.Popen(
-        deployment.command(ROTATE, *arguments),
-        cwd=ROOT,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    ) as process:
-        output, _ = process.communicate(timeout=240)
-    assert process.returncode in (0, -signal.SIGKILL), output.decode()
-    return process.returncode != 0
+    environment = deployment.environment(**callback(at, delay, play))
+    return killed_run(deployment.command(ROTATE, *arguments), environment)
 
 
 class Page(BaseHTTPRequestHandler):

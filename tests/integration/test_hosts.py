@@ -191,8 +191,8 @@ def test_images_are_built_once_and_brought_to_a_host_that_lacks_them() -> None:
         assert brought in docker("images", "--no-trunc", "--quiet", reference).split(), "the very same image"
         docker("rmi", brought)  # so that it is built the next time as well
         for place in (Path("/tmp"), Path("/var/tmp")):
-            assert list(place.glob("token-keeper-images.*/images.tar")) == []
-        assert made.inside("one", "ls /var/tmp | grep -c token-keeper-images || true").strip() == "0"
+            assert list(place.glob("token-keeper-archive.*/images.tar")) == []
+        assert made.inside("one", "ls /var/tmp | grep -c token-keeper-archive || true").strip() == "0"
 
 
 def test_a_host_that_came_without_lists_of_packages_gets_what_it_lacks() -> None:

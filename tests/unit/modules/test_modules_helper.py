@@ -179,6 +179,12 @@ def test_an_error_of_the_helper_keeps_its_type_reason_and_remedy(docker: Docker)
         ),
         (
             125,
+            'time="2026-11-26T16:34:08Z" level=error msg="error waiting for container: unexpected EOF"',
+            "EngineLost",
+            "whole old document or the whole new one",
+        ),
+        (
+            125,
             "docker: permission denied while trying to connect to the Docker daemon socket at unix:///var/run/docker.sock",
             "EngineForbidden",
             "group docker",

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
-from module_utils.token_keeper_helper import host_images, image_building, image_source, registry_engine
+from module_utils.token_keeper_helper import host_images, image_building, image_source, places, registry_engine
 from module_utils.token_keeper_helper.failure import ModuleFailure
 from module_utils.token_keeper_helper.image_building import Builder
 from module_utils.token_keeper_helper.image_source import Source, checked
@@ -48,7 +48,10 @@ class Machines:
     @contextmanager
     def handed_over(self, file: Path) -> Iterator[str]:
         self.files.append(file.read_text())
-        yield str(file)
+        there = self.host.program.parent / "images.tar"
+        shutil.copy(file, there)
+        yield str(there)
+        assert not there.exists(), "the host removes it as soon as it is loaded"
 
     def bring(self, *, check_mode: bool = False, **more: Any) -> dict[str, Any]:
         parameters = {
@@ -314,13 +317,13 @@ def test_the_role_builds_what_is_lacking_and_no_variable_is_an_argument(
     tasks.mkdir(parents=True)
     names = "[images_build, images_prefix, images_built_on, images_registry, ansible_connection, images_debian_mirror]"
     told = {"content": "{{ " + names + " | to_json }}", "dest": str(tmp_path / "told.json")}
-    called = f"cat /proc/*/cmdline >{tmp_path}/called 2>/dev/null; ls -l $TMPDIR >{tmp_path}/files"
+    called = f"cat /proc/*/cmdline >{tmp_path}/called 2>/dev/null; ls -lR $TMPDIR >{tmp_path}/files"
     work = [{"ansible.builtin.copy": told}, {"ansible.builtin.shell": called}]
     (tasks / "main.yml").write_text(json.dumps(work))
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     monkeypatch.setenv("TMPDIR", str(temporary))
-    monkeypatch.setattr(image_building.tempfile, "tempdir", None)
+    monkeypatch.setattr(places.tempfile, "tempdir", None)
     # which no settings of its own may keep from being found
     monkeypatch.setenv("ANSIBLE_INVENTORY", "/nowhere")
     mirror = "http://ann:mirror-password@deb.example.com/debian"
@@ -330,7 +333,7 @@ def test_the_role_builds_what_is_lacking_and_no_variable_is_an_argument(
     assert b"ansible" in (tmp_path / "called").read_bytes()
     assert b"mirror-password" not in (tmp_path / "called").read_bytes()
     assert "-rw------- " in (tmp_path / "files").read_text()
-    assert list(temporary.glob("token-keeper-images*")) == []
+    assert list(temporary.iterdir()) == []
 
 
 def test_a_build_that_fails_is_told_with_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
