@@ -1,11 +1,14 @@
 #!/bin/sh
-# Makes .venv from a hashed lock, or completes it. Usage: environment.sh controller|dev|bench
-# What the benchmarks compare with stays apart, in .venv/bench: no other environment has to agree with it.
+# Makes .venv from a hashed lock, or completes it. Usage: environment.sh controller|dev|bench|previous
+# What the benchmarks compare with stays apart, in .venv/bench, and so does the earlier Ansible, in .venv/previous: no other
+# environment has to agree with them.
 set -eu
 cd "$(dirname "$0")/.."
 set_name=$1
 venv=.venv
-[ "$set_name" != bench ] || venv=.venv/bench
+case $set_name in
+    bench | previous) venv=.venv/$set_name ;;
+esac
 
 say() {
     printf '\033[1m==>\033[0m %s\n' "$1"

@@ -18,6 +18,8 @@ lock() {
 }
 
 lock dev
+# With another Ansible than the rest
+lock previous
 for name in bench controller images keeper stack sandbox; do
     lock "$name" --constraint dev.txt
 done
