@@ -38,8 +38,11 @@ $(VENV)/.dev.stamp: requirements/dev.txt scripts/environment.sh | preflight
 $(VENV)/bench/.bench.stamp: requirements/bench.txt scripts/environment.sh $(VENV)/.controller.stamp
 	@scripts/environment.sh bench
 
+$(VENV)/previous/.previous.stamp: requirements/previous.txt scripts/environment.sh $(VENV)/.dev.stamp
+	@scripts/environment.sh previous
+
 .PHONY: test-tools
-test-tools: $(VENV)/.dev.stamp
+test-tools: $(VENV)/.dev.stamp $(VENV)/previous/.previous.stamp
 	@scripts/test_tools.sh
 
 .PHONY: controller

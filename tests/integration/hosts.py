@@ -74,9 +74,11 @@ class Hosts:
         group.mkdir(exist_ok=True)
         (group / "docker_hosts.yml").write_text(yaml.safe_dump(variables))
 
-    def playbook(self, playbook: str, *arguments: str, timeout: float = 600, **environment: str) -> Run:
-        """Run a playbook on the hosts, from the project's folder."""
-        command = [PLAYBOOK, "-i", str(self.inventory), playbook, *arguments]
+    def playbook(
+        self, playbook: str, *arguments: str, timeout: float = 600, program: str = PLAYBOOK, **environment: str
+    ) -> Run:
+        """Run a playbook on the hosts, from the project's folder; another Ansible is a ``program`` of another folder."""
+        command = [program, "-i", str(self.inventory), playbook, *arguments]
         return run(command, timeout=timeout, environment=controller(self.folder, **environment))
 
 
