@@ -18,8 +18,11 @@ lock() {
 }
 
 lock dev
-# With another Ansible than the rest
-lock previous
+# Another Ansible than the rest has; all else is the same
+others=$(mktemp)
+trap 'rm -f "$others"' EXIT
+sed -n 's/^\([A-Za-z0-9._-]*==[^ ;]*\).*/\1/p' dev.txt | grep -vE '^(ansible|ansible-core|resolvelib)==' >"$others"
+lock previous --constraint "$others"
 for name in bench controller images keeper stack sandbox; do
     lock "$name" --constraint dev.txt
 done

@@ -77,7 +77,7 @@ class Hosts:
     def playbook(
         self, playbook: str, *arguments: str, timeout: float = 600, program: str = PLAYBOOK, **environment: str
     ) -> Run:
-        """Run a playbook on the hosts, from the project's folder; another Ansible is a ``program`` of another folder."""
+        """Run a playbook on the hosts, from the project's folder, by this Ansible or another's ``program``."""
         command = [program, "-i", str(self.inventory), playbook, *arguments]
         return run(command, timeout=timeout, environment=controller(self.folder, **environment))
 
