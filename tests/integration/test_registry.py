@@ -337,3 +337,9 @@ def test_a_bare_host_is_told_before_an_engine_is_installed_for_nothing(
         with there.during() as again:
             assert made.playbook(str(play)).succeeded().changed == 0
         assert again == []
+
+        # without a registry it is an archive, of which nothing stays
+        made.settle({"images_prefix": PREFIX, "images_built_on": "controller"})
+        assert made.playbook(role(made, "keeper")).succeeded().changed == 1
+        assert on_host(made, "bare", stand_ins["keeper"]) == identity(stand_ins["keeper"])
+        assert made.inside("bare", "ls -d /var/tmp/token-keeper-images.* 2>/dev/null || true") == ""
