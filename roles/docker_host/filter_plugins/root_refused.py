@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+_UNKNOWN: Final = "it says: "
 _CAUSES: Final = (
     (
         ("a password is required", "missing sudo password", "no password was provided", "missing su password"),
@@ -58,7 +59,15 @@ def reason(result: Mapping[str, Any] | None, user: str) -> str:
     for signs, remedy in _CAUSES:
         if any(sign in said.lower() for sign in signs):
             return remedy.format(user=user)
-    return f"it says: {' '.join(said.split())[:300]}" if said else ""
+    return f"{_UNKNOWN}{' '.join(said.split())[:300]}" if said else ""
+
+
+def failure(result: Mapping[str, Any], user: str) -> str:
+    """Say why the first task on a host has failed: for want of root, with what to do; else as it was told."""
+    said = reason(result, user)
+    if said and not said.startswith(_UNKNOWN):
+        return f"{user} cannot become root, as the inventory asks (ansible_become). sudo: {said} Nothing was changed."
+    return str(result.get("msg") or said)
 
 
 class FilterModule:
@@ -66,4 +75,4 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name, as Ansible asks for them."""
-        return {"docker_host_root_refused": reason}
+        return {"docker_host_root_refused": reason, "docker_host_failure": failure}

@@ -1,0 +1,104 @@
+"""What role docker_host makes of what a host tells: what stands in the way, and what the plan is asked."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from ansible.parsing.dataloader import DataLoader  # type: ignore[import-untyped]
+from ansible.plugins.loader import filter_loader  # type: ignore[import-untyped]
+from ansible.template import Templar, trust_as_template  # type: ignore[import-untyped]
+from test_docker_host_packages import ALL, ROLE, surveyed
+
+filter_loader.add_directory(str(ROLE / "filter_plugins"))
+CLEAR = {"locked": "", "masked": [], "free": [{"path": "/var/lib", "mib": 9000}], "configured": [], **surveyed()}
+
+
+def rendered(template: str, survey: dict[str, Any] | str = CLEAR, **more: Any) -> Any:
+    """What a variable of the role is where a bare Debian 13 has told this."""
+    loader = DataLoader()
+    known: dict[str, Any] = {}
+    for part in ("defaults", "vars"):
+        known |= loader.load_from_file(str(ROLE / part / "main.yml"), trusted_as_template=True)
+    known |= {
+        "inventory_hostname": "bare",
+        "ansible_check_mode": False,
+        "ansible_facts": {
+            "distribution": "Debian",
+            "distribution_major_version": "13",
+            "distribution_release": "trixie",
+            "architecture": "x86_64",
+            "service_mgr": "systemd",
+        },
+        "__docker_host_answer": {"stdout": ""},
+        "__docker_host_compose_answer": {"stdout": ""},
+        "__docker_host_survey": {"stdout": survey if isinstance(survey, str) else json.dumps(survey), "stderr": "no"},
+    }
+    return Templar(loader, variables=known | more).template(trust_as_template("{{ " + template + " }}"))
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ({}, ""),
+        (
+            {"locked": "unattended-upgr (process 7)"},
+            "apt is in use by unattended-upgr (process 7), for longer than 300 s",
+        ),
+        ({"masked": ["docker.service"]}, "docker.service, which somebody has masked"),
+        ({"masked": ["docker.service"]}, "sudo systemctl unmask docker.service"),
+        (
+            {"free": [{"path": "/var/lib", "mib": 5000}, {"path": "/srv/docker", "mib": 64}]},
+            "64 MiB are free below /srv/docker, and installing Docker Engine asks for 1024 MiB",
+        ),
+    ],
+)
+def test_what_stands_in_the_way_is_said(found: dict[str, Any], said: str) -> None:
+    obstacle = rendered("__docker_host_obstacle", CLEAR | found)
+    assert said in obstacle
+    assert bool(obstacle) is bool(said)
+
+
+def test_a_host_that_can_not_be_looked_at_says_so() -> None:
+    assert rendered("__docker_host_obstacle", "") == "this host could not be looked at: no."
+
+
+def test_a_masked_unit_is_nobody_s_business_where_an_engine_answers() -> None:
+    answer = {"stdout": json.dumps({"Client": {}, "Server": {"Version": "26.1.5"}})}
+    assert rendered("__docker_host_obstacle", CLEAR | {"masked": ["docker.socket"]}, __docker_host_answer=answer) == ""
+
+
+def test_the_plan_is_made_of_what_was_asked_and_found() -> None:
+    assert rendered("__docker_host_work") == ALL
+    plan = rendered("__docker_host_plan")
+    assert (plan["source"], plan["install"]) == ("distribution", ["docker.io", "docker-cli", "docker-compose"])
+    plan = rendered("__docker_host_plan", docker_host_minimum_engine="27.0")
+    assert plan["source"] == "docker"
+
+
+@pytest.mark.parametrize(
+    ("packages", "configured", "needed"),
+    [
+        ({}, [], True),
+        ({"docker-ce": {"installed": "5:28.5.1-1", "origins": ["https://mirror.example"]}}, [], False),
+        ({"docker-ce": {"installed": "5:28.5.1-1", "origins": []}}, [], True),
+        ({}, ["/etc/apt/sources.list.d/docker.list"], False),
+    ],
+)
+def test_a_repository_that_the_host_has_is_not_added(
+    packages: dict[str, Any], configured: list[str], needed: bool
+) -> None:
+    found = CLEAR | {"packages": packages, "configured": configured}
+    assert rendered("__docker_host_repository_needed", found) is needed
+
+
+def test_where_the_engine_s_data_will_be_is_looked_at_too() -> None:
+    options = {"data-root": "/srv/one"}
+    arguments = ["--data-root=/srv/two", "--debug"]
+    asked = rendered(
+        "__docker_host_survey_asked", docker_host_daemon_options=options, docker_host_engine_arguments=arguments
+    )
+    assert asked["room"] == ["/var/lib", "/srv/one", "/srv/two"]
+    assert (asked["need_mib"], asked["lists"]) == (1024, "own")
+    assert rendered("__docker_host_lists", ansible_check_mode=True) == "aside"
