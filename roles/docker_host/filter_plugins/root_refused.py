@@ -35,6 +35,10 @@ _CAUSES: Final = (
         "it is not there: connect as root (ansible_user), have it installed, or name another (ansible_become_method).",
     ),
     (
+        ("no start of json char found",),  # what it says of itself is lost where it runs nothing
+        "it ran nothing: see on the host what `sudo -l` says for {user}; root is what it has to allow.",
+    ),
+    (
         ("/etc/sudoers", "no valid sudoers sources"),
         "its own configuration is broken: have `visudo --check` run on the host.",
     ),

@@ -131,6 +131,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         ({"rc": 1, "stderr": "sudo: sorry, you must have a tty to run sudo"}, "`Defaults:deploy !requiretty`"),
         ({"rc": 127, "module_stdout": "/bin/sh: 1: sudo: not found"}, "it is not there: connect as root"),
         ({"rc": 1, "stderr": "sudo: no valid sudoers sources found, quitting"}, "visudo --check"),
+        ({"rc": 1, "msg": "Module result deserialization failed: No start of json char found"}, "it ran nothing"),
         ({"rc": 1, "msg": "something\n  else"}, "it says: something else"),
         ({"rc": 0, "stdout": "0"}, ""),
         ({}, ""),
