@@ -95,7 +95,8 @@ _OTHER: Final = Obstacle("it can't be reached", "see that it is up and that ssh 
 _FRAME: Final = re.compile(r"@{3,}")
 """Around what SSH says of a host key that has changed."""
 _WORDS: Final = re.compile(
-    r"^(task failed: )?(failed to connect to the host via \w+:|data could not be sent to remote host)?", re.I
+    r"^(task failed: )?(failed to connect to the host via \w+:|data could not be sent to remote host .*?over ssh:)?",
+    re.IGNORECASE | re.DOTALL,
 )
 
 
