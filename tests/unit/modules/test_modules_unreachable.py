@@ -57,5 +57,5 @@ def test_what_was_said_is_told_without_frame_and_without_words_of_ansible() -> N
     )
     assert unreachable.told(SSH + CHANGED).startswith("@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @ IT IS")
     assert unreachable.told(SSH) == ""
-    sent = 'Task failed: Data could not be sent to remote host "a". Make sure this host can be reached over ssh: ssh: refused'
+    sent = 'Task failed: Data could not be sent to remote host "a". Make sure it can be reached over ssh: ssh: refused'
     assert unreachable.told(sent) == "ssh: refused"
