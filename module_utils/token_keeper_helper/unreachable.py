@@ -20,6 +20,9 @@ class Obstacle:
     remedy: str
 
 
+_BROKE_OFF: Final = Obstacle(
+    "the connection broke off", "see whether it is up, or restarts, and what its sshd logs (journalctl -u ssh)"
+)
 _KNOWN: Final[tuple[tuple[str, Obstacle], ...]] = (
     (
         r"remote host identification has changed|host key for .* has changed",
@@ -66,10 +69,7 @@ _KNOWN: Final[tuple[tuple[str, Obstacle], ...]] = (
     (
         r"server .*not responding|broken pipe|shared connection .*closed|connection reset|connection .* closed by"
         r"|connection closed by|kex_exchange_identification|banner exchange: .*(reset|closed)",
-        Obstacle(
-            "the connection broke off",
-            "see whether it is up, or restarts, and what its sshd logs (journalctl -u ssh)",
-        ),
+        _BROKE_OFF,
     ),
     (
         r"connection refused",
@@ -106,7 +106,9 @@ def obstacle(said: str) -> Obstacle:
     Args:
         said: Ansible's message, with what the SSH client printed.
     """
-    words = " ".join(said.split())
+    words = told(said)
+    if said and not words:  # who can't connect is told why; a connection that others share ends in silence
+        return _BROKE_OFF
     return next((known for pattern, known in _KNOWN if re.search(pattern, words, re.IGNORECASE)), _OTHER)
 
 
