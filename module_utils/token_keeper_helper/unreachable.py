@@ -20,6 +20,9 @@ class Obstacle:
     remedy: str
 
 
+_BROKE_OFF: Final = Obstacle(
+    "the connection broke off", "see whether it is up, or restarts, and what its sshd logs (journalctl -u ssh)"
+)
 _KNOWN: Final[tuple[tuple[str, Obstacle], ...]] = (
     (
         r"remote host identification has changed|host key for .* has changed",
@@ -66,10 +69,7 @@ _KNOWN: Final[tuple[tuple[str, Obstacle], ...]] = (
     (
         r"server .*not responding|broken pipe|shared connection .*closed|connection reset|connection .* closed by"
         r"|connection closed by|kex_exchange_identification|banner exchange: .*(reset|closed)",
-        Obstacle(
-            "the connection broke off",
-            "see whether it is up, or restarts, and what its sshd logs (journalctl -u ssh)",
-        ),
+        _BROKE_OFF,
     ),
     (
         r"connection refused",
@@ -95,7 +95,8 @@ _OTHER: Final = Obstacle("it can't be reached", "see that it is up and that ssh 
 _FRAME: Final = re.compile(r"@{3,}")
 """Around what SSH says of a host key that has changed."""
 _WORDS: Final = re.compile(
-    r"^(task failed: )?(failed to connect to the host via \w+:|data could not be sent to remote host)?", re.I
+    r"^(task failed: )?(failed to connect to the host via \w+:|data could not be sent to remote host .*?over ssh:)?",
+    re.IGNORECASE | re.DOTALL,
 )
 
 
@@ -105,7 +106,9 @@ def obstacle(said: str) -> Obstacle:
     Args:
         said: Ansible's message, with what the SSH client printed.
     """
-    words = " ".join(said.split())
+    words = told(said)
+    if said and not words:  # who can't connect is told why; a connection that others share ends in silence
+        return _BROKE_OFF
     return next((known for pattern, known in _KNOWN if re.search(pattern, words, re.IGNORECASE)), _OTHER)
 
 

@@ -57,3 +57,11 @@ def test_what_was_said_is_told_without_frame_and_without_words_of_ansible() -> N
     )
     assert unreachable.told(SSH + CHANGED).startswith("@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @ IT IS")
     assert unreachable.told(SSH) == ""
+    sent = 'Task failed: Data could not be sent to remote host "a". Make sure it can be reached over ssh: ssh: refused'
+    assert unreachable.told(sent) == "ssh: refused"
+
+
+def test_a_connection_that_ends_in_silence_broke_off() -> None:
+    silent = 'Task failed: Data could not be sent to remote host "a". Make sure this host can be reached over ssh: '
+    assert unreachable.obstacle(silent).what == "the connection broke off"
+    assert unreachable.obstacle("").what == "it can't be reached"
