@@ -37,7 +37,9 @@ _QUICKLY = ("-o", "Acquire::Retries=1", "-o", "Acquire::http::Timeout=15", "-o",
 
 def told(*command: str, within: float | None = None) -> subprocess.CompletedProcess[str]:
     """Run a command with messages in English; one that is not there, or takes longer in seconds, has failed."""
-    environment = {**os.environ, "LC_ALL": "C", "LANGUAGE": "C"}
+    # The system's own commands: apt runs some as a user who may not get at what else is named there
+    path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    environment = {**os.environ, "PATH": path, "LC_ALL": "C", "LANGUAGE": "C"}
     try:
         return subprocess.run(  # noqa: S603 - the commands of this file
             command, capture_output=True, text=True, errors="replace", env=environment, check=False, timeout=within
