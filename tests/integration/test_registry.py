@@ -69,6 +69,7 @@ def test_a_host_gets_what_was_pushed_though_its_tag_was_moved(
 
             absent = {"ansible.builtin.include_role": {"name": "images", "tasks_from": "absent.yml"}}
             variables = {"images_prefix": f"{PREFIX}-short", "images_registry": into, "ansible_connection": "local"}
+            variables["ansible_python_interpreter"] = sys.executable
             removed = play_tasks(tmp_path, absent, play_keywords={"vars": variables})
             assert removed.code == 0, removed.output
             assert ours not in docker("images", "--all", "--no-trunc", "--quiet"), (
