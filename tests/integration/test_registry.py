@@ -39,7 +39,7 @@ def test_a_host_gets_what_was_pushed_though_its_tag_was_moved(
 ) -> None:
     """On one engine, which is the controller's and then the host's; this machine's own address needs no TLS."""
     password = token_hex(16)
-    name, reference = f"{PREFIX}-short", f"{PREFIX}-short:1"
+    name, reference = f"{PREFIX}-short-keeper", f"{PREFIX}-short-keeper:1"
     with registry(tmp_path, image, f"{PREFIX}-local", port=PORT, tls=False, password=password) as there:
         for variable, value in there.login(tmp_path / "login").items():
             monkeypatch.setenv(variable, value)
@@ -66,6 +66,15 @@ def test_a_host_gets_what_was_pushed_though_its_tag_was_moved(
                 engine.pull(request["repository"], request["digest"])
                 engine.tag(f"{request['repository']}@{request['digest']}", name, "1")
             assert identity(reference) == ours != theirs
+
+            absent = {"ansible.builtin.include_role": {"name": "images", "tasks_from": "absent.yml"}}
+            variables = {"images_prefix": f"{PREFIX}-short", "images_registry": into, "ansible_connection": "local"}
+            variables["ansible_python_interpreter"] = sys.executable
+            removed = play_tasks(tmp_path, absent, play_keywords={"vars": variables})
+            assert removed.code == 0, removed.output
+            assert ours not in docker("images", "--all", "--no-trunc", "--quiet"), (
+                "what was pulled by digest is gone as well"
+            )
         finally:
             forget(name)
 
