@@ -62,6 +62,11 @@ def verified(folder: Path) -> str:
     return "\n".join(line for line in judged.stderr.splitlines() if "tk-unit" in line)
 
 
+def recap(stdout: str) -> str:
+    """Return what Ansible counted for the last host."""
+    return re.findall(r"^\S+ +: ok=.*$", stdout, re.MULTILINE)[-1]
+
+
 ODD = ["/bin/true", "a b", 'say "%h"', "$HOME", "back\\slash"]
 
 
@@ -92,8 +97,7 @@ def test_systemd_takes_the_units(tmp_path: Path, where: str, scope: str) -> None
 
 def test_a_second_run_changes_nothing_and_absent_removes_everything(tmp_path: Path) -> None:
     scheduled(tmp_path, rotation_schedule_hook=["/bin/true"])
-    again = scheduled(tmp_path, rotation_schedule_hook=["/bin/true"]).stdout
-    assert re.search(r"^localhost .*changed=0 .*failed=0", again, re.MULTILINE), again
+    assert "changed=0" in recap(scheduled(tmp_path, rotation_schedule_hook=["/bin/true"]).stdout)
     checked = scheduled(tmp_path, "--check", state="absent")
     assert checked.returncode == 0
     assert len(units(tmp_path)) == 3
@@ -102,7 +106,7 @@ def test_a_second_run_changes_nothing_and_absent_removes_everything(tmp_path: Pa
     assert "OnFailure" not in units(tmp_path)[f"{NAME}.service"]
     assert scheduled(tmp_path, state="absent").returncode == 0
     assert units(tmp_path) == {}
-    assert "changed=0" in scheduled(tmp_path, state="absent").stdout.splitlines()[-2]
+    assert "changed=0" in recap(scheduled(tmp_path, state="absent").stdout)
 
 
 @pytest.mark.parametrize(
@@ -152,5 +156,5 @@ def test_a_dry_run_says_what_would_be_written_although_systemd_does_not_know_it_
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "changed=2" in done.stdout.splitlines()[-2]
+    assert "changed=2" in recap(done.stdout)
     assert not (tmp_path / "units").exists()
