@@ -68,7 +68,7 @@ def test_an_engine_from_docker_s_own_repository(three: tuple[Hosts, Repository],
     assert made.inside(host, WRITTEN) == before
 
     checked = made.playbook(PLAYBOOK, "--check", f"--limit={host}", *given(**own)).succeeded()
-    assert "install Docker Engine: docker-ce 5:26.1.5-1, docker-ce-cli 5:26.1.5-1, containerd.io" in checked.text
+    assert "install Docker Engine (docker-ce 5:26.1.5-1, docker-ce-cli 5:26.1.5-1, containerd.io" in checked.text
     assert made.inside(host, WRITTEN) == before
     assert made.inside(host, "ls /var/lib/apt/lists | grep -c :8000 || true").strip() == "0"
 
