@@ -9,6 +9,8 @@ trap 'rm -rf "$reports"' EXIT
 rows=
 # What the third row takes from the second: about as long as that row is shorter
 late='test_other_apps.py test_playbooks.py test_requests.py test_strangers.py'
+# And what comes after the first, for the same reason
+machines=tests/integration/test_matrix.py
 
 tests() { # NAME ARGUMENT...
     name=$1
@@ -26,7 +28,7 @@ row() { # FUNCTION
 
 own() {
     # shellcheck disable=SC2046 # a word for each file
-    tests own --durations=10 -m 'not shared and not long' tests/integration $(printf ' --ignore=tests/integration/%s' $late)
+    tests own --durations=10 -m 'not shared and not long' tests/integration $(printf ' --ignore=tests/integration/%s' $late) "--ignore=$machines"
 }
 
 others() {
@@ -44,6 +46,7 @@ trap "kill $rows 2>/dev/null; exit 130" INT TERM
 
 pytest --durations=10 -m 'shared and not long' tests/integration
 failed=$?
+pytest --durations=3 "$machines" || failed=$?
 for each in $rows; do
     wait "$each" || failed=$?
 done

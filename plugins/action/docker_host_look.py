@@ -61,7 +61,7 @@ class ActionModule(HelperAction):
 
 def _told(told: dict[str, Any]) -> dict[str, Any]:
     """Return the answers as the roles read them."""
-    kept = {name: told[name] for name in ("docker", "compose", "modules", "user") if name in told}
+    kept: dict[str, Any] = {name: told[name] for name in ("docker", "compose", "modules", "user") if name in told}
     if "images" not in told:
         return kept
     lines = {name: told[name]["stdout"].splitlines() for name in ("images", "volumes", "containers", "networks")}
