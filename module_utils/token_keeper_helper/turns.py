@@ -14,8 +14,8 @@ _LOCK = "token-keeper-consent.lock"
 def turn(folder: Path, wait: Callable[[], None]) -> Iterator[None]:
     """Hold the run's one place in front of the person.
 
-    The task keyword ``throttle`` doesn't do it under ``strategy: free``: there each host gets its own copy of a task
-    that was included, and copies are not counted together.
+    The task keyword ``throttle`` would have hosts wait that ask nobody. And it doesn't do it under ``strategy: free``:
+    there each host gets its own copy of a task that was included, and copies are not counted together.
 
     Args:
         folder: a folder that all hosts of a run share, on the controller.

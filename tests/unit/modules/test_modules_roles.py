@@ -73,11 +73,6 @@ def test_revocation_may_be_off_without_quotes() -> None:
         assert NativeEnvironment().from_string(f"{{{{ {said} }}}}").render(known) is good
 
 
-def test_hosts_ask_for_consent_one_after_the_other() -> None:
-    task = yaml.safe_load((ROOT / "roles" / "oauth_token" / "tasks" / "obtain.yml").read_text())[0]
-    assert task["throttle"] == 1
-
-
 def test_the_application_refuses_the_proxies_that_the_helper_refuses() -> None:
     known = yaml.safe_load((ROOT / "roles" / "app_stack" / "vars" / "main.yml").read_text())
     told = re.compile(known["__app_stack_credentials"])
