@@ -23,13 +23,14 @@ from pretended import FRESH, NOTHING, Docker, said, status
 COMPOSE = "services: {}\n"
 SERVICES: dict[str, Any] = {
     "api": {"image": "stack:1", "healthcheck": {"test": ["CMD", "true"]}},
-    "celery": {"image": "stack:1", "deploy": {"replicas": 2}},
+    "celery": {"image": "stack:1", "deploy": {"replicas": 2}, "networks": {"internal": None, "egress": None}},
 }
-# name|state|status|service|config-hash|image|oneoff
+NETWORKS = {"internal": {"name": "app_internal", "internal": True}, "egress": {"name": "outer", "external": True}}
+# name|state|status|networks|service|config-hash|image|oneoff
 RUNNING = [
-    "app-api-1|running|Up 5 minutes (healthy)|api|aaaa|sha256:1|False",
-    "app-celery-1|running|Up 5 minutes|celery|cccc|sha256:1|False",
-    "app-celery-2|running|Up 5 minutes|celery|cccc|sha256:1|False",
+    "app-api-1|running|Up 5 minutes (healthy)||api|aaaa|sha256:1|False",
+    "app-celery-1|running|Up 5 minutes|app_internal,outer|celery|cccc|sha256:1|False",
+    "app-celery-2|running|Up 5 minutes|outer,app_internal|celery|cccc|sha256:1|False",
 ]
 
 
@@ -115,7 +116,7 @@ def deployed(machine: Machine, folder: Path, running: Sequence[str] = RUNNING, *
     file.write_text(COMPOSE)
     file.chmod(0o644)
     machine.answers = {
-        "config --format json": json.dumps({"services": {**SERVICES, **services}}),
+        "config --format json": json.dumps({"services": {**SERVICES, **services}, "networks": NETWORKS}),
         "config --hash *": "api aaaa\ncelery cccc\n",
         "image ls": "stack:1|sha256:1\nother:1|sha256:2\n",
         "ps --all": "\n".join(running),
@@ -141,7 +142,8 @@ def test_a_project_as_its_file_would_make_it_has_nothing_against_it(machine: Mac
         ([RUNNING[0].replace("healthy", "unhealthy"), *RUNNING[1:]], "app-api-1 is not well: Up 5 minutes (unhealthy)"),
         ([RUNNING[0].replace("healthy", "health: starting"), *RUNNING[1:]], "app-api-1 is not well"),
         ([*RUNNING[:2], RUNNING[2].replace("running", "paused")], "app-celery-2 is not well"),
-        ([*RUNNING, "app-old-1|running|Up|old|dddd|sha256:1|False"], "app-old-1 is of no service"),
+        ([*RUNNING[:2], RUNNING[2].replace("outer,", "")], "app-celery-2 is not in all of its networks"),
+        ([*RUNNING, "app-old-1|running|Up||old|dddd|sha256:1|False"], "app-old-1 is of no service"),
     ],
 )
 def test_whatever_compose_would_change_is_told(
@@ -153,7 +155,7 @@ def test_whatever_compose_would_change_is_told(
 
 
 def test_a_container_that_compose_ran_once_counts_for_nothing(machine: Machine, tmp_path: Path) -> None:
-    deployed(machine, tmp_path / "app", [*RUNNING, "app-api-run-1|exited|Exited (0)|api|eeee|sha256:1|True"])
+    deployed(machine, tmp_path / "app", [*RUNNING, "app-api-run-1|exited|Exited (0)||api|eeee|sha256:1|True"])
     assert look(machine, tmp_path / "app")["objections"] == []
 
 
@@ -187,6 +189,32 @@ def test_a_docker_command_that_fails_leaves_it_to_compose(machine: Machine, tmp_
     deployed(machine, tmp_path / "app")
     del machine.answers["image ls"]
     assert look(machine, tmp_path / "app")["objections"] == ["the docker command failed"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "answer"),
+    [
+        ("config --format json", "not JSON"),
+        ("config --format json", "{}"),
+        ("config --hash *", "api aaaa of another kind\n"),
+        ("ps --all", "app-api-1|running|Up|a|label|with|bars|in|it\n"),
+    ],
+)
+def test_an_answer_that_is_not_understood_leaves_it_to_compose(
+    machine: Machine, tmp_path: Path, asked: str, answer: str
+) -> None:
+    deployed(machine, tmp_path / "app")
+    machine.answers[asked] = answer
+    (objection,) = look(machine, tmp_path / "app")["objections"]
+    assert objection.startswith("the docker command said something unknown")
+
+
+def test_files_beside_it_that_compose_takes_as_well_are_left_to_compose(machine: Machine, tmp_path: Path) -> None:
+    deployed(machine, tmp_path / "app")
+    # What it tells of one file is asked for first: of the folder, it tells what an override makes of it
+    machine.answers = {"/compose.yml config --hash *": machine.answers["config --hash *"], **machine.answers}
+    machine.answers["config --hash *"] = "api oooo\ncelery cccc\n"
+    assert look(machine, tmp_path / "app")["objections"] == ["app-api-1 has another configuration"]
 
 
 def test_the_content_itself_is_not_sent(machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
