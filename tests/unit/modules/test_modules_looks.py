@@ -92,7 +92,18 @@ def test_a_host_tells_all_at_once(machine: Machine) -> None:
 def test_a_host_without_docker_is_an_answer(machine: Machine) -> None:
     told = machine.act(docker_host_look, docker_cli="/no/such/docker")
     assert told["docker"]["rc"] == told["compose"]["rc"] == 127
-    assert told["images"] == told["volumes"] == told["listing"] == []
+    assert told.keys() == {"changed", "docker", "compose", "modules", "user"}
+
+
+@pytest.mark.parametrize(
+    ("silent", "unknown"),
+    [("image ls", "images"), ("volume ls", "volumes"), ("ps --all", "listing"), ("network ls", "listing")],
+)
+def test_what_the_engine_does_not_tell_is_not_taken_for_nothing(machine: Machine, silent: str, unknown: str) -> None:
+    machine.answers = {"version": "{}", "image ls": "a:1\n", "volume ls": "b\n", "ps --all": "c\n", "network ls": "d\n"}
+    del machine.answers[silent]
+    told = machine.act(docker_host_look)
+    assert {"images", "volumes", "listing"} - told.keys() == {unknown}
 
 
 def test_what_is_not_asked_for_is_not_told(machine: Machine) -> None:
