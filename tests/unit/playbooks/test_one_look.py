@@ -94,3 +94,18 @@ def test_a_look_is_the_proof_s_where_nothing_was_touched_after_it(known: dict[st
 def test_a_look_that_came_too_early_is_not(seen: dict[str, Any]) -> None:
     """A host that has just started brings its containers up by itself, while this runs."""
     assert believed(glance(**seen)) is False
+
+
+@pytest.mark.parametrize(("objections", "replaced"), [([], False), (["app-api-1 has another image"], True)])
+def test_what_an_earlier_play_of_the_run_has_done_is_not_this_one_s(objections: list[str], replaced: bool) -> None:
+    note = next(one for one in loaded("roles/app_stack/tasks/run.yml") if one["name"].startswith("Note whether"))
+    noted = rendered(
+        note["ansible.builtin.set_fact"],
+        "app_stack",
+        app_stack_project="app",
+        ansible_check_mode=False,
+        __app_stack_there={"folder": True, "file": True, "objections": objections},
+        __app_stack_compose={"changed": True},
+        __app_stack_up={"changed": True},
+    )
+    assert noted == {"app_stack_replaced": replaced, "app_stack_untouched": not replaced}
