@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from ansible.parsing.dataloader import DataLoader  # type: ignore[import-untyped]
 from ansible.plugins.loader import filter_loader, init_plugin_loader  # type: ignore[import-untyped]
-from ansible.template import Templar  # type: ignore[import-untyped]
+from ansible.template import Templar, trust_as_template  # type: ignore[import-untyped]
 
 ROOT = Path(__file__).resolve().parents[3]
 LOADER = DataLoader()
@@ -109,3 +109,27 @@ def test_what_an_earlier_play_of_the_run_has_done_is_not_this_one_s(objections: 
         __app_stack_up={"changed": True},
     )
     assert noted == {"app_stack_replaced": replaced, "app_stack_untouched": not replaced}
+
+
+@pytest.mark.parametrize(
+    ("exchanges", "provider", "well"),
+    [
+        (1, 1, True),
+        (1, None, True),
+        ("1", "1", True),
+        ("1", "", True),
+        (2, 2, False),
+        ("2", "2", False),
+        (1, 2, False),
+        ("1", "2", False),
+        (0, 0, False),
+    ],
+)
+def test_one_exchange_is_one_by_either_ansible(exchanges: Any, provider: Any, well: bool) -> None:
+    """The earlier ansible-core makes texts of numbers, and an empty one of none."""
+    check = next(one for one in loaded("roles/refresh_health/tasks/exchanged.yml") if one["name"].endswith("once"))
+    that = check["ansible.builtin.assert"]["that"]
+    result = {"exchanges": exchanges, "provider_exchanges": provider}
+    known = {"refresh_health_result": result, "__refresh_health_exchanges_expected": [1]}
+    held = [rendered(trust_as_template("{{ " + one + " }}"), "refresh_health", **known) for one in that]
+    assert all(held) is well
