@@ -120,6 +120,17 @@ def test_a_host_without_python_says_so() -> None:
         action.look_on_host(docker_host_look._PROGRAM, {}, {})
 
 
+def test_what_lies_in_the_folder_of_whoever_logs_in_is_not_python_s(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look may run as root, and where a connection begins is the user's own folder."""
+    home = tmp_path / "home"
+    (home / "no_such_module").mkdir(parents=True)
+    (home / "subprocess.py").write_text("raise SystemExit('not the real one')\n")
+    monkeypatch.chdir(home)
+    assert machine.act(docker_host_look, modules=["no_such_module"])["modules"] == {"no_such_module": False}
+
+
 def deployed(machine: Machine, folder: Path, running: Sequence[str] = RUNNING, **services: Any) -> None:
     folder.mkdir()
     folder.chmod(0o755)
