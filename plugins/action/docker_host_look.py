@@ -45,7 +45,6 @@ class ActionModule(HelperAction):
         listing: a line each, ``container|project|name|folder|ports|service|state|files|role|owner|status`` and
             ``network|project|name``.
         modules: whether Python can import them.
-        user: ``uid`` and ``name`` of whom the command ran as.
     """
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -62,7 +61,7 @@ class ActionModule(HelperAction):
 
 def _told(told: dict[str, Any]) -> dict[str, Any]:
     """Return the answers as the roles read them."""
-    kept: dict[str, Any] = {name: told[name] for name in ("docker", "compose", "modules", "user") if name in told}
+    kept: dict[str, Any] = {name: told[name] for name in ("docker", "compose", "modules") if name in told}
     lines = {
         name: told[name]["stdout"].splitlines()
         for name in ("images", "volumes", "containers", "networks")
