@@ -111,7 +111,8 @@ class HelperAction(ActionBase):  # type: ignore[misc]
         python = discovered if named.startswith("auto") else named
         done = self.run_on_host([python, "-c", _BEGIN, json.dumps(asked)], program.read_bytes())
         try:
-            told: dict[str, Any] = json.loads(done.stdout)
+            # The last line: a shell's own files may print something before
+            told: dict[str, Any] = json.loads(done.stdout.rstrip().rpartition("\n")[2])
         except ValueError:
             said = done.stderr.strip() or done.stdout.strip() or "it said nothing"
             raise ModuleFailure(

@@ -127,6 +127,14 @@ def test_a_host_without_python_says_so() -> None:
         action.look_on_host(docker_host_look._PROGRAM, {}, {})
 
 
+def test_what_a_login_prints_before_it_is_no_answer() -> None:
+    """Nor does Ansible take it for one, of a module."""
+    action = docker_host_look.ActionModule.__new__(docker_host_look.ActionModule)
+    action._templar = SimpleNamespace(template=lambda value: value)
+    action.run_on_host = lambda *_: Completed(0, 'Welcome back, "operator".\n\n{"modules": {}}\n', "")
+    assert action.look_on_host(docker_host_look._PROGRAM, {}, {}) == {"modules": {}}
+
+
 def test_what_lies_in_the_folder_of_whoever_logs_in_is_not_python_s(
     machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
