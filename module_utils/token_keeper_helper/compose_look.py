@@ -2,7 +2,8 @@
 
 It runs there by itself, with Python 3.9 or later and nothing but the standard library, and prints one JSON object. What
 Compose itself would go by is compared: the hash of each service's configuration and its image, which it has written on
-the containers, their number, and whether they are well. Whatever is not known for certain is left to Compose.
+the containers, their networks, their number, and whether they are well. Whatever is not known for certain is left to
+Compose.
 
 What it is to look at stands in its first argument, as JSON: ``cli`` (the docker command), ``project``, ``folder``,
 ``folder_mode``, and ``file``, ``file_mode`` and ``sha256`` of the compose file in it.
@@ -44,7 +45,12 @@ def ask_all(commands: dict[str, list[str]]) -> dict[str, str] | None:
     try:
         running = {
             name: subprocess.Popen(
-                argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                errors="replace",
             )
             for name, argv in commands.items()
         }
@@ -56,13 +62,14 @@ def ask_all(commands: dict[str, list[str]]) -> dict[str, str] | None:
 
 def objections(told: dict[str, str]) -> list[str]:
     """Say what keeps the project from being as its file would make it."""
-    services = json.loads(told["config"])["services"]
+    config = json.loads(told["config"])
+    services, networks = config["services"], config.get("networks") or {}
     hashes = dict(line.split() for line in told["hashes"].splitlines())
     images = dict(line.split("|") for line in told["images"].splitlines())
     found: dict[str, int] = {}
     said: list[str] = []
     for line in told["containers"].splitlines():
-        name, state, status, service, config_hash, image, oneoff = line.split("|")
+        name, state, status, joined, service, config_hash, image, oneoff = line.split("|")
         if oneoff == "True":
             continue
         found[service] = found.get(service, 0) + 1
@@ -72,6 +79,8 @@ def objections(told: dict[str, str]) -> list[str]:
             said.append(f"{name} has another configuration")
         elif image != images.get(services[service].get("image", "")):
             said.append(f"{name} has another image")
+        elif {networks[each]["name"] for each in services[service].get("networks") or {}} - set(joined.split(",")):
+            said.append(f"{name} is not in all of its networks")
         elif state != "running" or ("healthcheck" in services[service] and "(healthy)" not in status):
             said.append(f"{name} is not well: {status}")
     for service, wanted in services.items():
@@ -94,7 +103,8 @@ def look(asked: dict[str, Any]) -> dict[str, Any]:
     if not all(as_asked.values()):
         return {**as_asked, "objections": ["the file is not there yet, or is another one"]}
     docker, project = asked["cli"], asked["project"]
-    compose = [docker, "compose", "--project-name", project, "--project-directory", str(folder), "--file", str(file)]
+    # No file is named, as where it is brought up: one beside it that Compose takes too (compose.override.yml) counts
+    compose = [docker, "compose", "--project-name", project, "--project-directory", str(folder)]
     labels = [f'{{{{.Label "{LABEL}{name}"}}}}' for name in TOLD]
     told = ask_all(
         {
@@ -103,11 +113,16 @@ def look(asked: dict[str, Any]) -> dict[str, Any]:
             "images": [docker, "image", "ls", "--no-trunc", "--format", "{{.Repository}}:{{.Tag}}|{{.ID}}"],
             "containers": [
                 *[docker, "ps", "--all", "--filter", f"label={LABEL}project={project}", "--format"],
-                "|".join(["{{.Names}}", "{{.State}}", "{{.Status}}", *labels]),
+                "|".join(["{{.Names}}", "{{.State}}", "{{.Status}}", "{{.Networks}}", *labels]),
             ],
         }
     )
-    return {**as_asked, "objections": ["the docker command failed"] if told is None else objections(told)}
+    if told is None:
+        return {**as_asked, "objections": ["the docker command failed"]}
+    try:
+        return {**as_asked, "objections": objections(told)}
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        return {**as_asked, "objections": [f"the docker command said something unknown ({type(error).__name__})"]}
 
 
 if __name__ == "__main__":

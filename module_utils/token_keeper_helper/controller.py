@@ -24,6 +24,8 @@ from .process import Completed
 _PROJECT: Final = Path(__file__).resolve().parents[2]
 _PACKAGE_FOLDER: Final = _PROJECT / "src"
 _LIBRARY: Final = _PROJECT / "library"
+_BEGIN: Final = "import sys; sys.path = [path for path in sys.path if path]; exec(sys.stdin.buffer.read())"
+"""Runs a program from stdin without what lies in the current folder: a program may be root's, that folder a user's."""
 
 
 class HelperAction(ActionBase):  # type: ignore[misc]
@@ -107,9 +109,10 @@ class HelperAction(ActionBase):  # type: ignore[misc]
         discovered = task_vars.get("ansible_facts", {}).get("discovered_interpreter_python", "python3")
         named = str(self._templar.template(task_vars.get("ansible_python_interpreter", "auto")))
         python = discovered if named.startswith("auto") else named
-        done = self.run_on_host([python, "-", json.dumps(asked)], program.read_bytes())
+        done = self.run_on_host([python, "-c", _BEGIN, json.dumps(asked)], program.read_bytes())
         try:
-            told: dict[str, Any] = json.loads(done.stdout)
+            # The last line: a shell's own files may print something before
+            told: dict[str, Any] = json.loads(done.stdout.rstrip().rpartition("\n")[2])
         except ValueError:
             said = done.stderr.strip() or done.stdout.strip() or "it said nothing"
             raise ModuleFailure(

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
-import pwd
 import subprocess
 import sys
 from typing import Any
@@ -67,17 +65,8 @@ def end(command: subprocess.Popen[str] | OSError) -> dict[str, Any]:
 def look(asked: dict[str, Any]) -> dict[str, Any]:
     """Return all that was asked for."""
     commands = {name: begin([asked["cli"], *words]) for name, words in questions(asked).items()}
-    uid = os.getuid()
-    try:
-        name = pwd.getpwuid(uid).pw_name
-    except KeyError:
-        name = str(uid)
     modules = {module: importlib.util.find_spec(module) is not None for module in asked["modules"]}
-    return {
-        "user": {"uid": uid, "name": name},
-        "modules": modules,
-        **{name: end(command) for name, command in commands.items()},
-    }
+    return {"modules": modules, **{name: end(command) for name, command in commands.items()}}
 
 
 if __name__ == "__main__":

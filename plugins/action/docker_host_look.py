@@ -39,12 +39,12 @@ class ActionModule(HelperAction):
     Returns:
         docker: ``rc``, ``stdout`` and ``stderr`` of ``docker version --format '{{json .}}'``.
         compose: the same of ``docker compose version --short``, if it was asked for.
-        images: names with tags, if the state was asked for; empty where the engine does not answer, as those below.
+        images: names with tags, if the state was asked for. A list that the engine did not give, this or one of those
+            below, is not there: an empty one would say that it has nothing.
         volumes: names.
         listing: a line each, ``container|project|name|folder|ports|service|state|files|role|owner|status`` and
             ``network|project|name``.
         modules: whether Python can import them.
-        user: ``uid`` and ``name`` of whom the command ran as.
     """
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -61,13 +61,13 @@ class ActionModule(HelperAction):
 
 def _told(told: dict[str, Any]) -> dict[str, Any]:
     """Return the answers as the roles read them."""
-    kept: dict[str, Any] = {name: told[name] for name in ("docker", "compose", "modules", "user") if name in told}
-    if "images" not in told:
-        return kept
-    lines = {name: told[name]["stdout"].splitlines() for name in ("images", "volumes", "containers", "networks")}
-    return {
-        **kept,
-        "images": lines["images"],
-        "volumes": lines["volumes"],
-        "listing": lines["containers"] + lines["networks"],
+    kept: dict[str, Any] = {name: told[name] for name in ("docker", "compose", "modules") if name in told}
+    lines = {
+        name: told[name]["stdout"].splitlines()
+        for name in ("images", "volumes", "containers", "networks")
+        if name in told and told[name]["rc"] == 0
     }
+    kept.update({name: lines[name] for name in ("images", "volumes") if name in lines})
+    if "containers" in lines and "networks" in lines:
+        kept["listing"] = lines["containers"] + lines["networks"]
+    return kept

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+import shlex
 import stat
 import subprocess
 import sys
@@ -14,8 +14,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 from ansible.module_utils.token_keeper_helper.failure import ModuleFailure
-from module_utils.token_keeper_helper import volume
+from module_utils.token_keeper_helper import host_look, volume
 from module_utils.token_keeper_helper.process import Completed
 from plugins.action import compose_look, docker_host_look
 from pretended import FRESH, NOTHING, Docker, said, status
@@ -23,13 +24,14 @@ from pretended import FRESH, NOTHING, Docker, said, status
 COMPOSE = "services: {}\n"
 SERVICES: dict[str, Any] = {
     "api": {"image": "stack:1", "healthcheck": {"test": ["CMD", "true"]}},
-    "celery": {"image": "stack:1", "deploy": {"replicas": 2}},
+    "celery": {"image": "stack:1", "deploy": {"replicas": 2}, "networks": {"internal": None, "egress": None}},
 }
-# name|state|status|service|config-hash|image|oneoff
+NETWORKS = {"internal": {"name": "app_internal", "internal": True}, "egress": {"name": "outer", "external": True}}
+# name|state|status|networks|service|config-hash|image|oneoff
 RUNNING = [
-    "app-api-1|running|Up 5 minutes (healthy)|api|aaaa|sha256:1|False",
-    "app-celery-1|running|Up 5 minutes|celery|cccc|sha256:1|False",
-    "app-celery-2|running|Up 5 minutes|celery|cccc|sha256:1|False",
+    "app-api-1|running|Up 5 minutes (healthy)||api|aaaa|sha256:1|False",
+    "app-celery-1|running|Up 5 minutes|app_internal,outer|celery|cccc|sha256:1|False",
+    "app-celery-2|running|Up 5 minutes|outer,app_internal|celery|cccc|sha256:1|False",
 ]
 
 
@@ -84,20 +86,37 @@ def test_a_host_tells_all_at_once(machine: Machine) -> None:
     assert told["modules"] == {"json": True, "no_such_module": False}
     assert (told["images"], told["volumes"]) == (["keeper:1", "stack:1"], ["token_data"])
     assert [line.split("|")[2] for line in told["listing"]] == ["app-api-1", "app_internal"]
-    assert told["user"]["uid"] == os.getuid()
     assert told["changed"] is False
 
 
 def test_a_host_without_docker_is_an_answer(machine: Machine) -> None:
     told = machine.act(docker_host_look, docker_cli="/no/such/docker")
     assert told["docker"]["rc"] == told["compose"]["rc"] == 127
-    assert told["images"] == told["volumes"] == told["listing"] == []
+    assert told.keys() == {"changed", "docker", "compose", "modules"}
+
+
+@pytest.mark.parametrize(
+    ("silent", "unknown"),
+    [("image ls", "images"), ("volume ls", "volumes"), ("ps --all", "listing"), ("network ls", "listing")],
+)
+def test_what_the_engine_does_not_tell_is_not_taken_for_nothing(machine: Machine, silent: str, unknown: str) -> None:
+    machine.answers = {"version": "{}", "image ls": "a:1\n", "volume ls": "b\n", "ps --all": "c\n", "network ls": "d\n"}
+    del machine.answers[silent]
+    told = machine.act(docker_host_look)
+    assert {"images", "volumes", "listing"} - told.keys() == {unknown}
+
+
+def test_a_role_that_looks_for_itself_sees_the_same() -> None:
+    """One reads what the other has listed."""
+    known = yaml.safe_load((Path(__file__).resolve().parents[3] / "roles/app_stack/vars/main.yml").read_text())
+    listing = known["__app_stack_listing"].removeprefix("{% raw %}").removesuffix("{% endraw %}").strip()
+    assert [word for word in shlex.split(listing) if "|" in word] == [host_look.CONTAINER, host_look.NETWORK]
 
 
 def test_what_is_not_asked_for_is_not_told(machine: Machine) -> None:
     machine.answers = {"version": "{}"}
     told = machine.act(docker_host_look, compose=False, state=False)
-    assert told.keys() == {"changed", "docker", "modules", "user"}
+    assert told.keys() == {"changed", "docker", "modules"}
 
 
 def test_a_host_without_python_says_so() -> None:
@@ -108,6 +127,25 @@ def test_a_host_without_python_says_so() -> None:
         action.look_on_host(docker_host_look._PROGRAM, {}, {})
 
 
+def test_what_a_login_prints_before_it_is_no_answer() -> None:
+    """Nor does Ansible take it for one, of a module."""
+    action = docker_host_look.ActionModule.__new__(docker_host_look.ActionModule)
+    action._templar = SimpleNamespace(template=lambda value: value)
+    action.run_on_host = lambda *_: Completed(0, 'Welcome back, "operator".\n\n{"modules": {}}\n', "")
+    assert action.look_on_host(docker_host_look._PROGRAM, {}, {}) == {"modules": {}}
+
+
+def test_what_lies_in_the_folder_of_whoever_logs_in_is_not_python_s(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look may run as root, and where a connection begins is the user's own folder."""
+    home = tmp_path / "home"
+    (home / "no_such_module").mkdir(parents=True)
+    (home / "subprocess.py").write_text("raise SystemExit('not the real one')\n")
+    monkeypatch.chdir(home)
+    assert machine.act(docker_host_look, modules=["no_such_module"])["modules"] == {"no_such_module": False}
+
+
 def deployed(machine: Machine, folder: Path, running: Sequence[str] = RUNNING, **services: Any) -> None:
     folder.mkdir()
     folder.chmod(0o755)
@@ -115,7 +153,7 @@ def deployed(machine: Machine, folder: Path, running: Sequence[str] = RUNNING, *
     file.write_text(COMPOSE)
     file.chmod(0o644)
     machine.answers = {
-        "config --format json": json.dumps({"services": {**SERVICES, **services}}),
+        "config --format json": json.dumps({"services": {**SERVICES, **services}, "networks": NETWORKS}),
         "config --hash *": "api aaaa\ncelery cccc\n",
         "image ls": "stack:1|sha256:1\nother:1|sha256:2\n",
         "ps --all": "\n".join(running),
@@ -141,7 +179,8 @@ def test_a_project_as_its_file_would_make_it_has_nothing_against_it(machine: Mac
         ([RUNNING[0].replace("healthy", "unhealthy"), *RUNNING[1:]], "app-api-1 is not well: Up 5 minutes (unhealthy)"),
         ([RUNNING[0].replace("healthy", "health: starting"), *RUNNING[1:]], "app-api-1 is not well"),
         ([*RUNNING[:2], RUNNING[2].replace("running", "paused")], "app-celery-2 is not well"),
-        ([*RUNNING, "app-old-1|running|Up|old|dddd|sha256:1|False"], "app-old-1 is of no service"),
+        ([*RUNNING[:2], RUNNING[2].replace("outer,", "")], "app-celery-2 is not in all of its networks"),
+        ([*RUNNING, "app-old-1|running|Up||old|dddd|sha256:1|False"], "app-old-1 is of no service"),
     ],
 )
 def test_whatever_compose_would_change_is_told(
@@ -153,7 +192,7 @@ def test_whatever_compose_would_change_is_told(
 
 
 def test_a_container_that_compose_ran_once_counts_for_nothing(machine: Machine, tmp_path: Path) -> None:
-    deployed(machine, tmp_path / "app", [*RUNNING, "app-api-run-1|exited|Exited (0)|api|eeee|sha256:1|True"])
+    deployed(machine, tmp_path / "app", [*RUNNING, "app-api-run-1|exited|Exited (0)||api|eeee|sha256:1|True"])
     assert look(machine, tmp_path / "app")["objections"] == []
 
 
@@ -187,6 +226,32 @@ def test_a_docker_command_that_fails_leaves_it_to_compose(machine: Machine, tmp_
     deployed(machine, tmp_path / "app")
     del machine.answers["image ls"]
     assert look(machine, tmp_path / "app")["objections"] == ["the docker command failed"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "answer"),
+    [
+        ("config --format json", "not JSON"),
+        ("config --format json", "{}"),
+        ("config --hash *", "api aaaa of another kind\n"),
+        ("ps --all", "app-api-1|running|Up|a|label|with|bars|in|it\n"),
+    ],
+)
+def test_an_answer_that_is_not_understood_leaves_it_to_compose(
+    machine: Machine, tmp_path: Path, asked: str, answer: str
+) -> None:
+    deployed(machine, tmp_path / "app")
+    machine.answers[asked] = answer
+    (objection,) = look(machine, tmp_path / "app")["objections"]
+    assert objection.startswith("the docker command said something unknown")
+
+
+def test_files_beside_it_that_compose_takes_as_well_are_left_to_compose(machine: Machine, tmp_path: Path) -> None:
+    deployed(machine, tmp_path / "app")
+    # What it tells of one file is asked for first: of the folder, it tells what an override makes of it
+    machine.answers = {"/compose.yml config --hash *": machine.answers["config --hash *"], **machine.answers}
+    machine.answers["config --hash *"] = "api oooo\ncelery cccc\n"
+    assert look(machine, tmp_path / "app")["objections"] == ["app-api-1 has another configuration"]
 
 
 def test_the_content_itself_is_not_sent(machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
