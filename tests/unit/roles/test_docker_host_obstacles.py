@@ -73,8 +73,23 @@ def test_the_plan_is_made_of_what_was_asked_and_found() -> None:
     assert rendered("__docker_host_work") == ALL
     plan = rendered("__docker_host_plan")
     assert (plan["source"], plan["install"]) == ("distribution", ["docker.io", "docker-cli", "docker-compose"])
-    plan = rendered("__docker_host_plan", docker_host_minimum_engine="27.0")
-    assert plan["source"] == "docker"
+    for written in ("27.0", 27.0):  # without quotes YAML has a number
+        plan = rendered("__docker_host_plan", docker_host_minimum_engine=written)
+        assert plan["source"] == "docker"
+
+
+def test_the_key_is_looked_at_only_where_something_is_to_be_installed() -> None:
+    (key,) = [task for task in DataLoader().load_from_file(str(ROLE / "tasks/plan.yml")) if "key" in task["name"]]
+    conditions = key["when"] if isinstance(key["when"], list) else [key["when"]]
+    needed = " and ".join(f"({one})" for one in conditions)
+    answer = {
+        "docker_host_source": "docker",
+        "__docker_host_answer": {"stdout": json.dumps({"Client": {}, "Server": {"Version": "28.5.1"}})},
+        "__docker_host_compose_answer": {"stdout": "2.40.2"},
+    }
+    assert rendered(needed, **answer) is False
+    assert rendered(needed, **answer, docker_host_upgrade=True) is True
+    assert rendered(needed, docker_host_source="docker") is True
 
 
 @pytest.mark.parametrize(
