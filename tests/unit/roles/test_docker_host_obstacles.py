@@ -117,3 +117,27 @@ def test_where_the_engine_s_data_will_be_is_looked_at_too() -> None:
     assert asked["room"] == ["/var/lib", "/srv/one", "/srv/two"]
     assert (asked["need_mib"], asked["lists"]) == (1024, "own")
     assert rendered("__docker_host_lists", ansible_check_mode=True) == "aside"
+
+
+def test_a_source_that_was_added_for_nothing_is_taken_away_again() -> None:
+    loader = DataLoader()
+    tasks = {file.name: loader.load_from_file(str(file), trusted_as_template=True) for file in ROLE.glob("tasks/*.yml")}
+    added = {
+        task["register"]: task["ansible.builtin.template"]["dest"]
+        for file in tasks.values()
+        for task in file
+        if "sources.list.d" in task.get("ansible.builtin.template", {}).get("dest", "")
+    }
+    assert len(added) == 2
+    (block,) = [task for task in tasks["install.yml"] if "rescue" in task]
+    included = {task.get("ansible.builtin.include_tasks") for task in block["block"]}
+    assert {"repository.yml", "compose_source.yml"} <= included
+    (gone,) = [task for task in block["rescue"] if "ansible.builtin.file" in task]
+    assert gone["ansible.builtin.file"] == {"path": "{{ item }}", "state": "absent"}
+    (name,) = block["vars"]
+    assert gone["loop"] == f"{{{{ {name} }}}}"
+    for changed in (True, False):  # one that was there before stays
+        results = {register: {"changed": changed, "dest": dest} for register, dest in added.items()}
+        taken = rendered(name, **block["vars"], **results)
+        assert sorted(taken) == (sorted(added.values()) if changed else [])
+    assert rendered(name, **block["vars"]) == []
