@@ -12,6 +12,7 @@ from ansible.template import Templar, trust_as_template  # type: ignore[import-u
 from test_docker_host_packages import ALL, ROLE, surveyed
 
 filter_loader.add_directory(str(ROLE / "filter_plugins"))
+PLAN = DataLoader().load_from_file(str(ROLE / "tasks/plan.yml"), trusted_as_template=True)
 CLEAR = {"locked": "", "masked": [], "free": [{"path": "/var/lib", "mib": 9000}], "configured": [], **surveyed()}
 
 
@@ -79,7 +80,7 @@ def test_the_plan_is_made_of_what_was_asked_and_found() -> None:
 
 
 def test_the_key_is_looked_at_only_where_something_is_to_be_installed() -> None:
-    (key,) = [task for task in DataLoader().load_from_file(str(ROLE / "tasks/plan.yml")) if "key" in task["name"]]
+    (key,) = [task for task in PLAN if "key" in task["name"]]
     conditions = key["when"] if isinstance(key["when"], list) else [key["when"]]
     needed = " and ".join(f"({one})" for one in conditions)
     answer = {
@@ -117,6 +118,23 @@ def test_where_the_engine_s_data_will_be_is_looked_at_too() -> None:
     assert asked["room"] == ["/var/lib", "/srv/one", "/srv/two"]
     assert (asked["need_mib"], asked["lists"]) == (1024, "own")
     assert rendered("__docker_host_lists", ansible_check_mode=True) == "aside"
+
+
+@pytest.mark.parametrize("name", ["docker_host_repository", "docker_host_compose_mirror"])
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("http://mirror.example/debian", True),
+        ("http://mirror.example/a@b", True),
+        ("", True),
+        ("https://me:canary@mirror.example/debian", False),
+        ("https://canary@mirror.example", False),
+    ],
+)
+def test_an_address_that_everybody_could_read_holds_no_password(name: str, address: str, told: bool) -> None:
+    check = PLAN[0]["ansible.builtin.assert"]
+    assert rendered(check["that"], **{name: address}) is told
+    assert "canary" not in rendered("said", said=check["fail_msg"], **{name: address})
 
 
 def test_a_source_that_was_added_for_nothing_is_taken_away_again() -> None:
