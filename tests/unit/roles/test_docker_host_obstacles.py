@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -159,3 +162,22 @@ def test_a_source_that_was_added_for_nothing_is_taken_away_again() -> None:
         taken = rendered(name, **block["vars"], **results)
         assert sorted(taken) == (sorted(added.values()) if changed else [])
     assert rendered(name, **block["vars"]) == []
+
+
+def test_check_mode_refuses_the_upgrade_that_a_run_would_refuse(tmp_path: Path) -> None:
+    known = {
+        "__docker_host_plan": {"changes": ["upgrade docker-ce from 1 to 2"], "engine_version": "2"},
+        "__docker_host_engine": "1",
+        "__docker_host_systemd": False,
+        "docker_host_minimum_engine": "1",
+        "docker_host_started_file": str(tmp_path / "none"),
+        "ansible_python_interpreter": sys.executable,
+    }
+    tasks = [{"ansible.builtin.include_tasks": str(ROLE / "tasks/upgrade_packages.yml")}]
+    playbook = tmp_path / "upgrade.json"
+    playbook.write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "vars": known, "tasks": tasks}]))
+    command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "localhost,", "-c", "local", "--check"]
+    ended = subprocess.run([*command, str(playbook)], capture_output=True, text=True, check=False, timeout=60)
+    assert ended.returncode == 2
+    assert "the engine runs neither under systemd nor by this role" in ended.stdout
+    assert "changed=0" in ended.stdout
