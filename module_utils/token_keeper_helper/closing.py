@@ -70,7 +70,8 @@ def reason(result: Mapping[str, Any]) -> str:
     Args:
         result: as callbacks get it, from which ``no_log`` has taken everything.
     """
-    failed = [one for one in result.get("results") or [] if isinstance(one, dict) and one.get("failed")]
+    items = [one for one in result.get("results") or [] if isinstance(one, dict)]
+    failed = [one for one in items if one.get("failed") or one.get("unreachable")]
     found = failed[0] if failed else result
     if "censored" in found or found.get("_ansible_no_log"):
         return "no_log hides why"

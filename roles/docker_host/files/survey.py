@@ -30,6 +30,7 @@ LOCKS = (
 UNITS = ("docker.service", "docker.socket", "containerd.service")
 OURS = "/token-keeper-docker.sources"
 _FLOCK = "hhqqi"
+_OFF = re.compile(r"^Enabled:\s*(no|false|without|off|disable|0)\s*$", re.IGNORECASE | re.MULTILINE)
 PATIENCE = {False: 300, True: 60}
 """Seconds that fetching the host's lists, and others aside, may take."""
 _QUICKLY = ("-o", "Acquire::Retries=1", "-o", "Acquire::http::Timeout=15", "-o", "Acquire::https::Timeout=15")
@@ -128,6 +129,11 @@ def faults(ended: subprocess.CompletedProcess[str]) -> list[str]:
     return [line[3:] for line in lines if not any(word in line for word in dull)]
 
 
+def without_password(address: str) -> str:
+    """Return an address without who goes there: what is told here is shown with ``-v``."""
+    return re.sub(r"//[^/\s]*@", "//…@", address)
+
+
 def policies(text: str) -> dict[str, dict[str, Any]]:
     """Read ``apt-cache policy``: by package what is installed, what would be, and the addresses that offer it."""
     found: dict[str, dict[str, Any]] = {}
@@ -169,12 +175,14 @@ def naming(uri: str, folder: str = "/etc/apt") -> list[str]:
     files = [os.path.join(parts, name) for name in sorted(os.listdir(parts))] if os.path.isdir(parts) else []
     for path in (os.path.join(folder, "sources.list"), *files):
         with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:
-            lines = [line for line in file if not line.lstrip().startswith("#")]
-            if (
-                path.endswith((".list", ".sources"))
-                and not path.endswith(OURS)
-                and any(word.rstrip("/") == uri.rstrip("/") for line in lines for word in line.split())
-            ):
+            text = "".join(line for line in file if not line.lstrip().startswith("#"))
+            words = [
+                word.rstrip("/")
+                for stanza in re.split(r"\n\s*\n", text)
+                if not _OFF.search(stanza)
+                for word in stanza.split()
+            ]
+            if path.endswith((".list", ".sources")) and not path.endswith(OURS) and uri.rstrip("/") in words:
                 found.append(path)
     return found
 
@@ -208,9 +216,10 @@ def survey(wanted: dict[str, Any]) -> dict[str, Any]:
         result["packages"] = offered(wanted["packages"], options)
         form = "$(REPO_URI) $(RELEASE) $(COMPONENT)"
         targets = told("apt-get", *options, "indextargets", "--format", form, "Created-By: Packages").stdout
-        result["mirrors"] = sorted({line.split()[0] for line in targets.splitlines() if line.strip()})
+        result["mirrors"] = sorted({without_password(line.split()[0]) for line in targets.splitlines() if line.strip()})
         proxy = told("apt-config", "shell", "PROXY", "Acquire::http::Proxy").stdout
-        result["proxy"] = proxy.partition("=")[2].strip().strip("'") or os.environ.get("http_proxy", "")
+        proxy = proxy.partition("=")[2].strip().strip("'") or os.environ.get("http_proxy", "")
+        result["proxy"] = without_password(proxy)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return result

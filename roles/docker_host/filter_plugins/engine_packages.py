@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 ENGINES: Final = {"docker.io": "distribution", "docker-ce": "docker"}
@@ -112,9 +112,15 @@ class _Decision:
             if not self.asked["upgrade"]:
                 return Plan(source, problem=self._mixed(source))
             return self._replaced(source)
-        if self.asked.get("engine") and not self.asked["work"]:
-            return self._upgraded(source) if self.asked["upgrade"] else Plan(source)
-        return self._installation(source, why)
+        runs = bool(self.asked.get("engine"))
+        missing = self._installation(source, why) if self.asked["work"] or not runs else Plan(source)
+        if not runs or not self.asked["upgrade"]:
+            return missing
+        # What is missing comes after it, with a plan of its own; what stands in the way of either is said before both
+        upgraded = self._upgraded(source)
+        if not upgraded.changes and not upgraded.problem:
+            return missing
+        return replace(upgraded, problem=upgraded.problem or missing.problem, details=missing.details)
 
     def _source(self) -> tuple[str, str]:
         asked = str(self.asked["source"])
@@ -222,7 +228,7 @@ class _Decision:
     def _lists_problem(self) -> str:
         proxy = self.survey.get("proxy")
         mirrors = ", ".join(self.survey.get("mirrors") or []) or "none that apt knows"
-        way = f"apt goes by the proxy {_without_password(proxy)}" if proxy else "apt goes by no proxy"
+        way = f"apt goes by the proxy {proxy}" if proxy else "apt goes by no proxy"
         return (
             f"the lists of packages could not be fetched: {' '.join(self.survey['faults'][:2])} Mirrors: "
             f"{mirrors}. {way}; it takes another as Acquire::http::Proxy in /etc/apt/apt.conf.d. "
@@ -327,10 +333,6 @@ class _Decision:
 
     def _candidate(self, name: str) -> str:
         return str(self._of(name).get("candidate") or "")
-
-
-def _without_password(address: str) -> str:
-    return re.sub(r"//[^@/]*@", "//…@", address)
 
 
 class FilterModule:

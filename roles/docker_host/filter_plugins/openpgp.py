@@ -11,11 +11,14 @@ from typing import Any, Final
 
 from ansible.errors import AnsibleFilterError  # type: ignore[import-untyped]
 
+# Headers, one empty line, no other, the sum at the end: whoever reads it otherwise finds no other key in it
 _ARMOR: Final = re.compile(
-    r"-----BEGIN PGP PUBLIC KEY BLOCK-----\s*?\n(?:[^\n:]+: [^\n]*\n)*\s*\n(.*?)-----END PGP PUBLIC KEY BLOCK-----",
-    re.DOTALL,
+    r"-----BEGIN PGP PUBLIC KEY BLOCK-----[ \t]*\n(?:[^\n:]+: [^\n]*\n)*\n"
+    r"((?:[^\s-][^\n]*\n)+?)(?:=[A-Za-z0-9+/]{4}\n)?-----END PGP PUBLIC KEY BLOCK-----"
 )
 _PUBLIC_KEY: Final = 6
+_OF_A_KEY: Final = frozenset({2, _PUBLIC_KEY, 13, 14, 17})
+"""Signatures, the key, its users, subkeys (RFC 4880, 11.1). Others may hold one more key."""
 
 
 def fingerprints(text: str) -> list[str]:
@@ -24,33 +27,38 @@ def fingerprints(text: str) -> list[str]:
     Raises:
         ValueError: it holds no such key, or one of another version; the text says which.
     """
-    blocks = _ARMOR.findall(text.replace("\r\n", "\n"))
+    text = _lines(text)
+    blocks = _ARMOR.findall(text)
     if not blocks:
         raise ValueError(
             "it holds no armored public key (-----BEGIN PGP PUBLIC KEY BLOCK-----; `gpg --armor --export` writes one)"
         )
+    if _ARMOR.sub("", text).strip():
+        raise ValueError("it holds more than armored public keys, and apt may take that for keys as well")
     found = []
     for block in blocks:
-        lines = [line for line in block.split() if not re.fullmatch(r"=[A-Za-z0-9+/]{4}", line)]
         try:
-            data = base64.b64decode("".join(lines), validate=True)
+            data = base64.b64decode(block.replace("\n", ""), validate=True)
         except (binascii.Error, ValueError) as error:
             raise ValueError(f"its armor is damaged: {error}") from error
-        found += [_fingerprint(body) for tag, body in _packets(data) if tag == _PUBLIC_KEY]
+        for tag, body in _packets(data):
+            if tag not in _OF_A_KEY:
+                raise ValueError(f"it holds a packet of type {tag}, which no public key has")
+            found += [_fingerprint(body)] if tag == _PUBLIC_KEY else []
     if not found:
         raise ValueError("it holds no public key")
     return found
 
 
 def trusted(text: str, fingerprint: str) -> str:
-    """Return the text of a key if its one primary key has this fingerprint.
+    """Return the text of a key, with the ends of lines that apt knows, if its one primary key has this fingerprint.
 
     Raises:
         AnsibleFilterError: it has another, or there are several, or none can be read.
     """
     if problem := obstacle(text, fingerprint):
         raise AnsibleFilterError(f"docker_host_repository_key: {problem}")
-    return text
+    return _lines(text)
 
 
 def obstacle(text: str, fingerprint: str) -> str:
@@ -67,6 +75,10 @@ def obstacle(text: str, fingerprint: str) -> str:
     if found != [wanted]:
         return f"its fingerprint is {' and '.join(found)}, and docker_host_repository_fingerprint is {wanted}."
     return ""
+
+
+def _lines(text: str) -> str:
+    return text.replace("\r\n", "\n")
 
 
 def _fingerprint(body: bytes) -> str:

@@ -82,6 +82,10 @@ def test_a_reason_is_one_printable_line_and_not_too_long() -> None:
             {"msg": "One or more items failed", "results": [{"msg": "fine"}, {"failed": True, "msg": "that one"}]},
             "that one",
         ),
+        (
+            {"msg": "All items completed", "results": [{"msg": "fine"}, {"unreachable": True, "msg": "Broken pipe"}]},
+            "Broken pipe",
+        ),
         ({"censored": "hidden", "changed": False}, "no_log hides why"),
         ({"msg": "x", "results": [{"failed": True, "censored": "hidden"}]}, "no_log hides why"),
         ({"failed": True, "msg": "secret", "_ansible_no_log": True}, "no_log hides why"),

@@ -61,15 +61,20 @@ class Fleet:
         self.port = port
 
     def run(
-        self, plays: list[dict[str, Any]], hosts: str, *arguments: str, broken: str = "", **environment: str
+        self,
+        plays: list[dict[str, Any]],
+        hosts: str,
+        *arguments: str,
+        broken: str = "",
+        serial: str = "",
+        **environment: str,
     ) -> subprocess.CompletedProcess[str]:
         """Run plays; a host whose name begins with ``down`` can't be reached."""
         down = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": self.port}
         names = {name: down if name.startswith("down") else LOCAL for name in hosts.split()}
         inventory, playbook = self.folder / "hosts.yml", self.folder / "site.yml"
-        inventory.write_text(
-            yaml.safe_dump({"docker_hosts": {"hosts": names, "vars": {"broken": broken}}}, sort_keys=False)
-        )
+        known = {"broken": broken, **({"site_serial": serial} if serial else {})}
+        inventory.write_text(yaml.safe_dump({"docker_hosts": {"hosts": names, "vars": known}}, sort_keys=False))
         playbook.write_text(yaml.safe_dump(plays, sort_keys=False))
         return subprocess.run(
             [PLAYBOOK, "-i", str(inventory), str(playbook), *arguments],
@@ -170,6 +175,17 @@ def test_sizes_that_are_none_are_refused_before_a_host_is_reached(fleet: Fleet) 
     assert "site_serial is lots, which is no number of hosts. Nothing has been changed." in " ".join(
         ended.stdout.split()
     )
+    assert results(ended) == {"a": "failed", "b": "not begun"}
+
+
+def test_batches_that_no_play_could_see_are_refused(fleet: Fleet) -> None:
+    (main,) = plays("site.yml")
+    ended = fleet.run([with_work(main, kept=2)], "a b", serial="1,100%")
+    assert ended.returncode == 2
+    said = " ".join(ended.stdout.split())
+    assert "site_serial is given by the inventory" in said
+    assert "Give it on the command line: -e site_serial=1,100%" in said
+    assert ended.stdout.count("changed: [") == 0
     assert results(ended) == {"a": "failed", "b": "not begun"}
 
 

@@ -50,8 +50,18 @@ OTHER = "9DC858229FC7DD38854AE2D88D81803C0EBFCD88"
         ("", FINGERPRINT, "no key could be read there"),
         ("<html>sign in</html>", FINGERPRINT, "it holds no armored public key"),
         (KEY.replace("mDM", "m!M"), FINGERPRINT, "its armor is damaged"),
+        # What reads armor reads these in its own way: Debian 12's apt all that is base64 below an empty line
+        (KEY + KEY.replace("PUBLIC KEY BLOCK", "MESSAGE"), FINGERPRINT, "it holds more than armored public keys"),
+        (f"\nmDMEawhc\n{KEY}", FINGERPRINT, "it holds more than armored public keys"),
+        (f"{KEY}mDMEawhc\n", FINGERPRINT, "it holds more than armored public keys"),
+        (KEY.replace("\n09GZ", "\n\n09GZ"), FINGERPRINT, "it holds no armored public key"),
+        (KEY.replace("BLOCK-----\n\n", "BLOCK-----\n \n"), FINGERPRINT, "it holds no armored public key"),
+        (KEY.replace("\n09GZ", "\n=hC4i\n09GZ"), FINGERPRINT, "its armor is damaged"),
     ],
-    ids=["another", "one more", "short", "none", "a page", "damaged"],
+    ids=[
+        *("another", "one more", "short", "none", "a page", "damaged"),
+        *("another block", "before it", "behind it", "an empty line", "no empty line", "an early end"),
+    ],
 )
 def test_no_other_key_is_trusted(text: str, fingerprint: str, problem: str) -> None:
     assert problem in OPENPGP.obstacle(text, fingerprint)
@@ -59,11 +69,28 @@ def test_no_other_key_is_trusted(text: str, fingerprint: str, problem: str) -> N
         OPENPGP.trusted(text, fingerprint)
 
 
+PACKETS = base64.b64decode("".join(KEY.split("\n\n", 1)[1].split("-----", 1)[0].split("\n")[:-2]))
+
+
+def armored(packets: bytes) -> str:
+    """Packets as a block, without its sum."""
+    text = base64.b64encode(packets).decode()
+    return f"-----BEGIN PGP PUBLIC KEY BLOCK-----\n\n{text}\n-----END PGP PUBLIC KEY BLOCK-----\n"
+
+
 def test_half_a_key_is_no_key() -> None:
-    body = "".join(KEY.split("\n\n", 1)[1].split("-----", 1)[0].split("\n")[:-2])
-    half = base64.b64encode(base64.b64decode(body)[:30]).decode()
-    text = f"-----BEGIN PGP PUBLIC KEY BLOCK-----\n\n{half}\n-----END PGP PUBLIC KEY BLOCK-----\n"
-    assert "it ends in the middle of a packet" in OPENPGP.obstacle(text, FINGERPRINT)
+    assert OPENPGP.obstacle(armored(PACKETS), FINGERPRINT) == ""
+    assert "it ends in the middle of a packet" in OPENPGP.obstacle(armored(PACKETS[:30]), FINGERPRINT)
+
+
+@pytest.mark.parametrize("tag", [5, 8], ids=["a secret key", "something compressed"])
+def test_nothing_that_could_be_another_key_is_brought_with_it(tag: int) -> None:
+    packet = bytes([0x80 | tag << 2, 3]) + b"any"
+    assert f"it holds a packet of type {tag}" in OPENPGP.obstacle(armored(PACKETS + packet), FINGERPRINT)
+
+
+def test_a_key_that_was_written_on_windows_is_one_for_apt() -> None:
+    assert OPENPGP.trusted(KEY.replace("\n", "\r\n"), FINGERPRINT) == KEY
 
 
 def program(machine: int = 62, bits: int = 2, order: int = 1) -> bytes:

@@ -267,6 +267,21 @@ def test_an_upgrade_that_does_not_reach_the_minimum_is_refused() -> None:
     assert "docker_host_source=docker" in found["problem"]
 
 
+def test_an_upgrade_comes_before_a_compose_that_is_missing() -> None:
+    missing = UPGRADE | {"work": ["install Docker Compose v2"]}
+    found = planned(surveyed(installed={"docker-ce": "5:28.5.0-1"}), **missing)
+    assert (found["install"], found["engine_version"]) == (("docker-ce=5:28.5.1-1~trixie",), "28.5.1")
+    assert found["details"]["install Docker Compose v2"] == "docker-compose-plugin 2.40.2-1~trixie"
+    then = planned(surveyed(installed={"docker-ce": "5:28.5.1-1~trixie"}), **missing | {"engine": "28.5.1"})
+    assert (then["install"], then["changes"]) == (("docker-compose-plugin",), ())
+    # what stands in the way of the second is said before the first
+    none = planned(surveyed(installed={"docker-ce": "5:28.5.0-1"}), **missing | {"minimum_compose": "99"})
+    assert "offers docker-compose-plugin 2.40.2-1~trixie, and 99 or later is needed" in none["problem"]
+    # and one that is below the minimum is not told to ask for what was asked for
+    stays = planned(surveyed(installed={"docker-ce": "5:28.5.1-1~trixie"}), **missing | {"minimum_engine": "99"})
+    assert "docker-ce comes in no later version than 5:28.5.1-1~trixie" in stays["problem"]
+
+
 def test_an_engine_of_no_package_is_not_upgraded() -> None:
     found = planned(**UPGRADE)
     assert "came from no package that is known here" in found["problem"]
@@ -274,7 +289,7 @@ def test_an_engine_of_no_package_is_not_upgraded() -> None:
 
 def test_lists_that_can_not_be_fetched_are_told_with_mirror_and_proxy() -> None:
     fault = f"Failed to fetch {DEBIAN}/dists/trixie/InRelease  Could not resolve 'deb.example'"
-    survey = surveyed(faults=[fault], proxy="http://me:secret@proxy.example:3128")
+    survey = surveyed(faults=[fault], proxy="http://…@proxy.example:3128")
     found = planned(survey)
     assert found["source"] == "distribution", "nothing is known of what it offers"
     for part in (fault, f"Mirrors: {DEBIAN}", "the proxy http://…@proxy.example:3128", "Acquire::http::Proxy"):

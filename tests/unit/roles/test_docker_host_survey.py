@@ -103,6 +103,8 @@ def test_a_repository_that_apt_knows_already(tmp_path: Path) -> None:
     (parts / "docker.list").write_text("deb [signed-by=/k] https://docker.example/linux/debian trixie stable\n")
     (parts / "ours.sources").write_text("Types: deb\nURIs: https://docker.example/linux/debian/\n")
     (parts / "token-keeper-docker.sources").write_text("URIs: https://docker.example/linux/debian\n")
+    disabled = "Types: deb\nURIs: https://docker.example/linux/debian\nEnabled: No\n"
+    (parts / "disabled.sources").write_text(f"# by an upgrade\n{disabled}\nURIs: https://other.example\n")
     (parts / "off.list").write_text("# deb https://docker.example/linux/debian trixie stable\n")
     (parts / "old.list.save").write_text("deb https://docker.example/linux/debian trixie stable\n")
     found = SURVEY.naming("https://docker.example/linux/debian", str(tmp_path))
@@ -141,7 +143,12 @@ def test_lists_are_fetched_only_where_the_rest_is_well(
     def told(*command: str, within: float | None = None) -> subprocess.CompletedProcess[str]:
         commands.append(command)
         assert within or command[-1] != "update", "a silent mirror is not waited for without end"
-        return subprocess.CompletedProcess(command, 0, POLICY if "policy" in command else "", "")
+        said = {
+            "policy": POLICY,
+            "indextargets": "http://me:canary@deb.example/debian trixie main\n",
+            "shell": "PROXY='http://me:c@nary:canary@proxy.example:3128'\n",
+        }
+        return subprocess.CompletedProcess(command, 0, next((said[word] for word in said if word in command), ""), "")
 
     monkeypatch.setattr(SURVEY, "told", told)
     monkeypatch.setattr(SURVEY, "holder", lambda: "")
@@ -155,6 +162,10 @@ def test_lists_are_fetched_only_where_the_rest_is_well(
         "repository": None,
     }
     found = SURVEY.survey(json.loads(json.dumps(wanted)))
+    assert "canary" not in json.dumps(found), "it is shown with -v"
+    if fetched:
+        assert found["mirrors"] == ["http://…@deb.example/debian"]
+        assert found["proxy"] == "http://…@proxy.example:3128"
     updates = [command for command in commands if command[-1] == "update"]
     assert bool(updates) is fetched
     assert bool(found["packages"]) is (fetched or lists == "none")
