@@ -18,6 +18,7 @@ from module_utils.token_keeper_helper.failure import ModuleFailure
 from module_utils.token_keeper_helper.image_building import Builder
 from module_utils.token_keeper_helper.image_source import Source, checked
 from module_utils.token_keeper_helper.process import Completed
+from module_utils.token_keeper_helper.registry_engine import EngineError
 from pretended import ROOT
 from pretended_registry import PretendedDocker, on_path
 
@@ -226,6 +227,29 @@ def test_no_space_where_the_engine_keeps_its_data_is_told_first(machines: Machin
     assert failure.reason == "NoSpace"
     assert "MiB are free in /, and the images ask for 1000000000 MiB" in failure.message
     assert machines.unchanged()
+
+
+@pytest.mark.parametrize(
+    ("registry", "reason", "kind", "advice"),
+    [
+        ("", "EngineUnreachable", "EngineLost", "run this again"),
+        (REGISTRY, "EngineUnreachable", "EngineLost", "run this again"),
+        ("", "NoSpace", "NoSpace", "make room there"),
+        ("", "Refused", "EngineRefused", "correct what it names"),
+        (REGISTRY, "WrongArchitecture", "WrongArchitecture", "without images_registry"),
+    ],
+)
+def test_what_a_host_s_engine_stumbles_over_is_told_with_what_to_do(
+    machines: Machines, registry: str, reason: str, kind: str, advice: str
+) -> None:
+    def work() -> None:
+        raise EngineError(reason, "what it said")
+
+    host = host_images.Host("one", machines, sys.executable, {"registry": registry})
+    with pytest.raises(ModuleFailure, match=r"^one: .*what it said") as raised:
+        host_images._on_host(host, work)
+    assert raised.value.reason == kind
+    assert advice in raised.value.remedy
 
 
 def test_an_archive_needs_room_aside_as_well(machines: Machines, monkeypatch: pytest.MonkeyPatch) -> None:
