@@ -21,7 +21,7 @@ from .registry_engine import MIB, EngineError
 
 HOST_IMAGES: Final[ArgumentSpec] = {
     "images": {"type": "dict", "required": True},
-    "variables": {"type": "dict", "required": True},
+    "variables": {"type": "dict", "required": True, "no_log": True},  # a mirror's address may hold a password
     "root": {"type": "path", "required": True},
     "state": {"type": "str", "choices": ["present", "possible"], "default": "present"},
     "registry": {"type": "str", "default": ""},
