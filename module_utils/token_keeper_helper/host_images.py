@@ -97,7 +97,7 @@ class Host:
                 "HostError",
                 "PythonFailed",
                 f"{self.name}: {self.python} could not do it: {said}",
-                "a host needs Python 3.9 or later; name it in ansible_python_interpreter",
+                "correct what it names; a host needs Python 3.9 or later, by ansible_python_interpreter",
             ) from None
         if "error" in answer:
             raise EngineError(answer["error"]["reason"], answer["error"]["said"])

@@ -180,10 +180,10 @@ class Engine:
         return sum(step.get("status") == "Pull complete" for step in self._steps(source, repository))
 
     def load(self, archive: Path) -> None:
-        """Load the images of an archive."""
+        """Load the images of an archive; the engine tells of its progress, so that a slow disk is no silence."""
         with archive.open("rb") as file:
             size = {"Content-Type": "application/x-tar", "Content-Length": str(archive.stat().st_size)}
-            self._drain(self._answer("POST", "/images/load?quiet=1", size, file))
+            self._drain(self._answer("POST", "/images/load?quiet=0", size, file))
 
     def _authorised(self, reference: str) -> dict[str, str]:
         told = credentials(reference.split("/", maxsplit=1)[0], self._given)

@@ -273,6 +273,8 @@ def test_an_archive_has_what_the_host_lacks_and_is_gone_afterwards(machines: Mac
     assert machines.files == [STACK]
     assert STACK in machines.host.get("images")
     assert told["bytes"] == len(STACK)
+    (query,) = [query for _, path, query, _ in machines.host.get("asked") if path == "/images/load"]
+    assert query["quiet"] == "0", "an engine that says nothing until it has loaded them is given up on a slow disk"
 
 
 def test_no_space_on_the_controller_is_told(machines: Machines, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -308,6 +310,7 @@ def test_a_host_without_a_python_says_so(machines: Machines, monkeypatch: pytest
     )
     assert "one: " in machines.fails().message
     assert "/usr/bin/python9: not found" in machines.fails().message
+    assert machines.fails().remedy.startswith("correct what it names; "), "it may be sudo that refuses"
 
 
 @pytest.mark.parametrize(
