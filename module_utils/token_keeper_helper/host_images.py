@@ -21,7 +21,7 @@ from .registry_engine import MIB, EngineError
 
 HOST_IMAGES: Final[ArgumentSpec] = {
     "images": {"type": "dict", "required": True},
-    "variables": {"type": "dict", "required": True},
+    "variables": {"type": "dict", "required": True, "no_log": True},  # a mirror's address may hold a password
     "root": {"type": "path", "required": True},
     "state": {"type": "str", "choices": ["present", "possible"], "default": "present"},
     "registry": {"type": "str", "default": ""},
@@ -97,7 +97,7 @@ class Host:
                 "HostError",
                 "PythonFailed",
                 f"{self.name}: {self.python} could not do it: {said}",
-                "a host needs Python 3.9 or later; name it in ansible_python_interpreter",
+                "correct what it names; a host needs Python 3.9 or later, by ansible_python_interpreter",
             ) from None
         if "error" in answer:
             raise EngineError(answer["error"]["reason"], answer["error"]["said"])
@@ -266,11 +266,29 @@ def _on_host(host: Host, work: Callable[[], Any]) -> Any:
                 "ImageError",
                 error.reason,
                 f"{host.name}: {error.said}, which this host is not",
-                f"have the host build its own: images_built_on: host. {NOTHING.format(host=host.name)}",
+                "have the host build its own (images_built_on: host, without images_registry). "
+                f"{NOTHING.format(host=host.name)}",
             ) from None
-        if error.reason == "EngineUnreachable" or not host.registry:
+        if error.reason == "EngineUnreachable":
             raise ModuleFailure(
-                "EngineError", "EngineRefused", f"{host.name}: its Docker Engine refused: {error.said}", "correct that"
+                "EngineError",
+                "EngineLost",
+                f"{host.name}: its Docker Engine went away: {error.said}",
+                "see that it is back (systemctl status docker), then run this again: what it has by then is kept",
+            ) from None
+        if not host.registry and error.reason == "NoSpace":
+            raise ModuleFailure(
+                "StorageError",
+                "NoSpace",
+                f"{host.name}: no space is left: {error.said}",
+                "make room there (`docker system df` shows what is used), then run this again",
+            ) from None
+        if not host.registry:
+            raise ModuleFailure(
+                "EngineError",
+                "EngineRefused",
+                f"{host.name}: its Docker Engine refused: {error.said}",
+                "correct what it names, then run this again",
             ) from None
         raise refused(error, host.registry, host.name, controller=False) from None
 

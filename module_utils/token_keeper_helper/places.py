@@ -12,11 +12,12 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import re
 import shlex
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -30,12 +31,10 @@ _FOREIGN_MINUTES: Final = 24 * 60
 _CLEAR_AND_MAKE: Final = """
 for d in {aside}/{prefix}*; do
     [ -d "$d" ] && [ -O "$d" ] || continue
-    case $d. in
-    {alive}) continue ;;
-    *.{controller}.*) ;;
-    *) [ -z "$(find "$d" -mmin -{minutes} | head -n 1)" ] || continue ;;
+    case $d in
+    */{prefix}{controller}.*) echo "$d" ;;
+    *) young=$(find "$d" -mmin -{minutes}) && [ -z "$young" ] && rm -rf "$d" ;;
     esac
-    rm -rf "$d"
 done
 d=$(mktemp -d {aside}/{prefix}{controller}.{own}.XXXXXX) && chmod 0711 "$d" && echo "$d"
 """
@@ -60,20 +59,37 @@ def place() -> Iterator[Path]:
 
 
 def on_host(folder: Path, aside: str) -> str:
-    """Return a script that makes the place on a host which belongs to one here, and prints its path.
+    """Return a script that makes the place on a host which belongs to one here.
 
-    It first removes what this user has there of runs of this controller that are gone.
+    It prints what this user has there of this controller, whose runs may live, and at last the place that it has made.
+    What others have left for good it removes.
 
     Args:
         folder: the place here.
         aside: folder on the host below which it is made.
     """
-    controller = _controller()
-    alive = "|".join(f"*.{controller}.{name}.*" for name in _alive(folder.parent))
-    own = folder.name.removeprefix(PREFIX)
     return _CLEAR_AND_MAKE.format(
-        aside=shlex.quote(aside), prefix=PREFIX, alive=alive, controller=controller, own=own, minutes=_FOREIGN_MINUTES
+        aside=shlex.quote(aside),
+        prefix=PREFIX,
+        controller=_controller(),
+        own=folder.name.removeprefix(PREFIX),
+        minutes=_FOREIGN_MINUTES,
     ).strip()
+
+
+def left(found: Iterable[str], folder: Path, aside: str) -> list[str]:
+    """Return what runs that are gone have left on a host, of what it said is there of this controller.
+
+    To be asked when the host has answered: a run that has begun since then has nothing among it.
+
+    Args:
+        found: what the script of :func:`on_host` has printed, the place that it has made left out.
+        folder: the place here.
+        aside: folder on the host in which that is.
+    """
+    alive = _alive(folder.parent)
+    ours = re.compile(rf"{re.escape(f'{aside}/{PREFIX}{_controller()}.')}(\w+)\.\w+")
+    return [path for path in found if (match := ours.fullmatch(path)) and match[1] not in alive]
 
 
 def _alive(parent: Path, *, remove_others: bool = False) -> list[str]:
@@ -98,9 +114,13 @@ def _alive(parent: Path, *, remove_others: bool = False) -> list[str]:
 
 
 def _controller() -> str:
-    """Return a name for this controller and user that differs from others', and stays."""
+    """Return a name for this controller and user that differs from others', and stays.
+
+    It is one of the folder of the locks as well: two containers may have one name, and see nothing of each other's.
+    """
     machine = ""
     with contextlib.suppress(OSError):
         machine = Path("/etc/machine-id").read_text(encoding="ascii").strip()
-    known = f"{machine} {socket.gethostname()} {os.getuid()} {tempfile.gettempdir()}"
+    folder = Path(tempfile.gettempdir()).stat()
+    known = f"{machine} {socket.gethostname()} {os.getuid()} {folder.st_dev} {folder.st_ino}"
     return hashlib.sha256(known.encode()).hexdigest()[:12]

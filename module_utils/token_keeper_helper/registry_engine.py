@@ -85,8 +85,9 @@ class _Dialled(http.client.HTTPConnection):
     def close(self) -> None:
         """End the docker command, and keep what it said: where an answer fails to come, that says why."""
         if self.sock is not None:
+            # Nothing more is asked. What is left of an answer can be read: an engine that closes may say why
             with contextlib.suppress(OSError):
-                self.sock.shutdown(socket.SHUT_RDWR)
+                self.sock.shutdown(socket.SHUT_WR)
         super().close()
         if self._child is None or self._said is None:
             return
@@ -166,7 +167,9 @@ class Engine:
         """Push an image and return its digest in the registry."""
         digest = ""
         for step in self._steps(f"/images/{repository}/push?tag={tag}", repository):
-            digest = str((step.get("aux") or {}).get("Digest") or digest)
+            # Engines that keep images in containerd say it in this line alone
+            told = re.search(r": digest: (sha256:[0-9a-f]+) size: ", str(step.get("status") or ""))
+            digest = str((step.get("aux") or {}).get("Digest") or (told and told[1]) or digest)
         if not digest:
             raise EngineError("Refused", f"the engine did not say under which digest it has pushed {repository}:{tag}")
         return digest
@@ -177,17 +180,19 @@ class Engine:
         return sum(step.get("status") == "Pull complete" for step in self._steps(source, repository))
 
     def load(self, archive: Path) -> None:
-        """Load the images of an archive."""
+        """Load the images of an archive; the engine tells of its progress, so that a slow disk is no silence."""
         with archive.open("rb") as file:
             size = {"Content-Type": "application/x-tar", "Content-Length": str(archive.stat().st_size)}
-            self._drain(self._answer("POST", "/images/load?quiet=1", size, file))
+            self._drain(self._answer("POST", "/images/load?quiet=0", size, file))
 
     def _authorised(self, reference: str) -> dict[str, str]:
         told = credentials(reference.split("/", maxsplit=1)[0], self._given)
         return {"X-Registry-Auth": base64.urlsafe_b64encode(json.dumps(told).encode()).decode()}
 
     def _json(self, method: str, path: str, headers: Mapping[str, str] | None = None) -> Any:
-        text = self._answer(method, path, headers or {}).read()
+        answer = self._answer(method, path, headers or {})
+        with self._heard():
+            text = answer.read()
         return json.loads(text) if text else None
 
     def _steps(self, path: str, repository: str) -> Iterator[dict[str, Any]]:
@@ -196,12 +201,13 @@ class Engine:
     def _drained(self, answer: http.client.HTTPResponse) -> Iterator[dict[str, Any]]:
         # Read to its end in any case, so that the connection can be used again
         wrong = ""
-        for line in answer:
-            if line.strip():
-                step = json.loads(line)
-                wrong = str(step.get("error") or wrong)
-                yield step
-        answer.read()
+        with self._heard():
+            for line in answer:
+                if line.strip():
+                    step = json.loads(line)
+                    wrong = str(step.get("error") or wrong)
+                    yield step
+            answer.read()
         if wrong:
             raise EngineError.of(wrong)
 
@@ -209,20 +215,29 @@ class Engine:
         for _ in self._drained(answer):
             pass
 
+    @contextlib.contextmanager
+    def _heard(self) -> Iterator[None]:
+        """Tell of an engine that goes away, in the middle of an answer too, as of one that can't be reached."""
+        try:
+            yield
+        except (OSError, http.client.HTTPException, json.JSONDecodeError) as error:
+            self._connection.close()
+            raise EngineError("EngineUnreachable", self._connection.last_words or str(error)) from None
+
     def _answer(
         self, method: str, path: str, headers: Mapping[str, str], body: IO[bytes] | None = None
     ) -> http.client.HTTPResponse:
         if time.monotonic() - self._used > IDLE:
             self._connection.close()
-        try:
-            self._connection.request(method, path, body, dict(headers))
+        with self._heard():
+            # One that refuses in the middle of an archive has answered before it hangs up
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                self._connection.request(method, path, body, dict(headers))
             answer = self._connection.getresponse()
             self._used = time.monotonic()
-        except (OSError, http.client.HTTPException) as error:
-            self._connection.close()
-            raise EngineError("EngineUnreachable", self._connection.last_words or str(error)) from None
         if answer.status >= 400:
-            text = answer.read()
+            with self._heard():
+                text = answer.read()
             try:
                 said = str(json.loads(text)["message"])
             except (ValueError, KeyError, TypeError):
@@ -249,14 +264,14 @@ def credentials(registry: str, given: tuple[str, str] | None = None) -> dict[str
         registry: its host and port.
         given: user name and password, which are taken as they are.
     """
+    address = "https://index.docker.io/v1/" if _server(registry) == "docker.io" else registry
     if given is not None:
-        return {"username": given[0], "password": given[1], "serveraddress": registry}
+        return {"username": given[0], "password": given[1], "serveraddress": address}
     folder = Path(os.environ.get("DOCKER_CONFIG") or Path("~/.docker").expanduser())
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    address = "https://index.docker.io/v1/" if _server(registry) == "docker.io" else registry
     helper = (config.get("credHelpers") or {}).get(registry) or config.get("credsStore")
     if helper and (told := _helper(str(helper), address)):
         return {**told, "serveraddress": address}
@@ -441,5 +456,8 @@ def _insecure(registry: str, daemon: Mapping[str, Any]) -> bool:
         address = ipaddress.ip_address(_address(registry)[0])
     except ValueError:
         return False
-    ranges = ["127.0.0.0/8", "::1/128", *(each for each in named if "/" in each)]
-    return any(address in ipaddress.ip_network(each, strict=False) for each in ranges)
+    for each in ("127.0.0.0/8", "::1/128", *named):
+        with contextlib.suppress(ValueError):  # a name
+            if "/" in each and address in ipaddress.ip_network(each, strict=False):
+                return True
+    return False

@@ -77,9 +77,11 @@ class ActionModule(HelperAction):
         # Not in /tmp, which is memory on many hosts. As the user who logs in, by whom files are copied; nothing of
         # images is secret, so that whoever loads it may read it.
         made = self._as_login(places.on_host(file.parent, ASIDE))
-        folder = made.stdout.strip().splitlines()[-1]
+        *found, folder = made.stdout.strip().splitlines()
         path = f"{folder}/{file.name}"
         try:
+            if left := places.left(found, file.parent, ASIDE):
+                self._as_login(f"rm -rf {shlex.join(left)} || :")
             self._connection.put_file(str(file), path)
             self._as_login(f"chmod 0644 {shlex.quote(path)}")
             yield path

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from deployment import ROOT, Run, docker
 from hosts import Hosts, Wanted, hosts
-from leaks import Sampler, found_in
+from leaks import Sampler, forms, found_in
 from module_tasks import play as play_tasks
 from module_tasks import run_playbook
 from registry import USER, Registry, available, registry
@@ -52,7 +52,8 @@ def test_a_host_gets_what_was_pushed_though_its_tag_was_moved(
                 assert pushed == [reference]
                 assert source.pushed(into) == (pinned, []), "what is there is not pushed"
                 Source(Builder(ROOT, {}), {"short": f"{name}:2"}, engine).pushed(into)
-                assert [each.method for each in asked].count("PUT") <= 6
+            # a layer, a configuration and a manifest of each
+            assert 0 < [each.method for each in asked].count("PUT") <= 6
             there.move(f"kit/{name}", "1", *there.manifest(f"kit/{name}", "2"))
             with Engine() as engine:
                 assert source_of(engine, reference).found(into) == pinned, "the controller knows what it has pushed"
@@ -271,8 +272,9 @@ def test_hosts_pull_what_was_pushed_once_and_nothing_twice(
         assert len(brought.output) > 50_000
         assert found_in(brought.output, secrets) == []
         assert sampler.leaks(secrets) == []
-        look = "grep -rlF --include='*.json' -e \"$(cat)\" /root /home /etc /run /tmp /var/tmp 2>/dev/null || true"
-        assert made.inside("one", look, password.encode()) == ""
+        # as it is, and as `docker login` would write it down
+        look = "grep -rlsF -f - /root /home /etc /run /tmp /var/tmp /var/log || true"
+        assert made.inside("one", look, b"\n".join(sorted(forms(password)))) == ""
         assert on_host(made, "one", keeper) == identity(keeper)
         assert f"{into}/{PREFIX}-keeper@sha256:" in made.inside("one", f"docker inspect {keeper}")
 
@@ -351,4 +353,4 @@ def test_a_bare_host_is_told_before_an_engine_is_installed_for_nothing(
         made.settle({"images_prefix": PREFIX, "images_built_on": "controller"})
         assert made.playbook(role(made, "keeper")).succeeded().changed == 1
         assert on_host(made, "bare", stand_ins["keeper"]) == identity(stand_ins["keeper"])
-        assert made.inside("bare", "ls -d /var/tmp/token-keeper-images.* 2>/dev/null || true") == ""
+        assert made.inside("bare", "ls -d /var/tmp/token-keeper-* 2>/dev/null || true") == ""

@@ -13,6 +13,7 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/token-keeper-base.XXXXXX")
 trap 'rm -rf "$work"' EXIT INT TERM
 printf '%s\n' "$sources" >"$work/sources.list"
 
+# A mirror's address may hold a user and a password, and the root file system keeps the sources: without those, and so does the image.
 # Straight into a file, not a pipe: a half-made system must never become an image
 mmdebstrap --quiet --variant=essential --include="$packages" \
     --dpkgopt='force-unsafe-io' \
@@ -21,5 +22,6 @@ mmdebstrap --quiet --variant=essential --include="$packages" \
     --dpkgopt='path-exclude=/usr/share/locale/*' \
     --dpkgopt='path-exclude=/usr/share/doc/*' \
     --dpkgopt='path-include=/usr/share/doc/*/copyright' \
+    --customize-hook='find "$1/etc/apt" -type f -exec sed -i "s|://[^/[:space:]]*@|://|g" {} +' \
     "$suite" "$work/root.tar" "$work/sources.list"
 docker import --change 'ENV LANG=C.UTF-8' --message "Debian $suite: $packages" "$work/root.tar" "$reference"

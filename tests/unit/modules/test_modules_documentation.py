@@ -99,5 +99,6 @@ def test_options_that_hold_secrets_are_marked() -> None:
     assert APP_SECRETS["secrets"]["no_log"] is True
     assert arguments.OAUTH_TOKEN["client_secrets"]["no_log"] is True
     assert HOST_IMAGES["password"]["no_log"] is True
+    assert HOST_IMAGES["variables"]["no_log"] is True  # among them a mirror's address, which may hold a password
     assert TOKEN_ROTATION["document"]["no_log"] is True
     assert TOKEN_ROTATION["client_secrets"]["no_log"] is True

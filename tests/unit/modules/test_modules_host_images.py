@@ -13,13 +13,16 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible.parsing.dataloader import DataLoader  # type: ignore[import-untyped]
+from ansible.template import Templar, trust_as_template  # type: ignore[import-untyped]
 from module_utils.token_keeper_helper import host_images, image_building, image_source, places, registry_engine
 from module_utils.token_keeper_helper.failure import ModuleFailure
 from module_utils.token_keeper_helper.image_building import Builder
 from module_utils.token_keeper_helper.image_source import Source, checked
 from module_utils.token_keeper_helper.process import Completed
+from module_utils.token_keeper_helper.registry_engine import EngineError
 from pretended import ROOT
-from pretended_registry import PretendedDocker, on_path
+from pretended_registry import PretendedDocker, executable, on_path
 
 KEEPER, STACK = "kit-keeper:0123", "kit-stack:4567"
 REGISTRY = "10.0.0.1:5000/kit"
@@ -228,6 +231,29 @@ def test_no_space_where_the_engine_keeps_its_data_is_told_first(machines: Machin
     assert machines.unchanged()
 
 
+@pytest.mark.parametrize(
+    ("registry", "reason", "kind", "advice"),
+    [
+        ("", "EngineUnreachable", "EngineLost", "run this again"),
+        (REGISTRY, "EngineUnreachable", "EngineLost", "run this again"),
+        ("", "NoSpace", "NoSpace", "make room there"),
+        ("", "Refused", "EngineRefused", "correct what it names"),
+        (REGISTRY, "WrongArchitecture", "WrongArchitecture", "without images_registry"),
+    ],
+)
+def test_what_a_host_s_engine_stumbles_over_is_told_with_what_to_do(
+    machines: Machines, registry: str, reason: str, kind: str, advice: str
+) -> None:
+    def work() -> None:
+        raise EngineError(reason, "what it said")
+
+    host = host_images.Host("one", machines, sys.executable, {"registry": registry})
+    with pytest.raises(ModuleFailure, match=r"^one: .*what it said") as raised:
+        host_images._on_host(host, work)
+    assert raised.value.reason == kind
+    assert advice in raised.value.remedy
+
+
 def test_an_archive_needs_room_aside_as_well(machines: Machines, monkeypatch: pytest.MonkeyPatch) -> None:
     looked = {"root": "/data", "aside_free": 900, "aside_device": 1, "root_device": 1}
     host = host_images.Host("one", machines, sys.executable, {"registry": "", "disk_mib": 500})
@@ -247,6 +273,8 @@ def test_an_archive_has_what_the_host_lacks_and_is_gone_afterwards(machines: Mac
     assert machines.files == [STACK]
     assert STACK in machines.host.get("images")
     assert told["bytes"] == len(STACK)
+    (query,) = [query for _, path, query, _ in machines.host.get("asked") if path == "/images/load"]
+    assert query["quiet"] == "0", "an engine that says nothing until it has loaded them is given up on a slow disk"
 
 
 def test_no_space_on_the_controller_is_told(machines: Machines, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -282,6 +310,7 @@ def test_a_host_without_a_python_says_so(machines: Machines, monkeypatch: pytest
     )
     assert "one: " in machines.fails().message
     assert "/usr/bin/python9: not found" in machines.fails().message
+    assert machines.fails().remedy.startswith("correct what it names; "), "it may be sudo that refuses"
 
 
 @pytest.mark.parametrize(
@@ -373,3 +402,40 @@ def test_the_sources_of_packages_are_no_argument(tmp_path: Path) -> None:
     lines = out.read_text()
     assert "one trixie p1,p2 deb http://ann:secret-1@deb.example.com trixie main\ndeb other\n" in lines
     assert not [line for line in lines.splitlines() if line.startswith("sh -c") and "secret-1" in line]
+
+
+def test_the_sources_of_packages_are_in_no_log_and_a_failure_is_told_without_a_password() -> None:
+    tasks = yaml.safe_load((ROOT / "roles/images/tasks/bases_mmdebstrap.yml").read_text())
+    shown = [task["name"] for task in tasks if "ansible.builtin.command" in task and not task.get("no_log")]
+    assert shown == [], "modules write their arguments into the host's log"
+    message = tasks[-1]["ansible.builtin.assert"]["fail_msg"]
+    said = {"rc": 1, "stderr": "E: http://ann:secret-1@deb.example.com/debian is down", "msg": "non-zero return code"}
+    for made, expected in [
+        (said, "one: the bases could not be made from Debian packages: E: http://deb.example.com/debian is down"),
+        ({"msg": "sudo: a password is required"}, "sudo: a password is required"),
+    ]:
+        variables = {"inventory_hostname": "one", "__images_bases_made": made}
+        assert expected in Templar(DataLoader(), variables).template(trust_as_template(message))
+
+
+def test_no_image_holds_the_password_of_a_mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In place of mmdebstrap: it keeps the sources in the root, as the real one does, and runs what is hooked in."""
+    root = tmp_path / "root"
+    (root / "etc/apt/sources.list.d").mkdir(parents=True)
+    bootstrap = f"""#!/bin/sh
+for last; do :; done
+cp "$last" {root}/etc/apt/sources.list
+cp "$last" {root}/etc/apt/sources.list.d/0000more.list
+for argument; do case $argument in
+--customize-hook=*) sh -c "${{argument#*=}}" exec {root} ;;
+esac; done
+"""
+    executable(tmp_path / "mmdebstrap", bootstrap)
+    executable(tmp_path / "docker", "#!/bin/sh\n")
+    monkeypatch.setenv("PATH", on_path(tmp_path))
+    sources = "deb http://ann:se@cret-1@deb.example.com/debian trixie main\ndeb http://deb.example.com/~a@b trixie main"
+    script = ROOT / "roles/images/files/base_rootfs.sh"
+    subprocess.run(["sh", str(script), "base:1", "trixie", "python3", sources], check=True)
+    expected = "deb http://deb.example.com/debian trixie main\ndeb http://deb.example.com/~a@b trixie main\n"
+    for file in ("sources.list", "sources.list.d/0000more.list"):
+        assert (root / "etc/apt" / file).read_text() == expected

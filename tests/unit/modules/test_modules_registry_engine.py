@@ -8,7 +8,7 @@ import ssl
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -81,6 +81,57 @@ def test_an_engine_that_does_not_answer_is_told_with_what_the_command_said(docke
     assert raised.value.reason == "EngineUnreachable"
 
 
+@pytest.fixture
+def says(tmp_path: Path) -> Callable[[str], Engine]:
+    """An engine that reads a request's head, says something, and goes away."""
+
+    def made(said: str) -> Engine:
+        script = f"""#!{sys.executable} -IS
+import sys
+head = b""
+while b"\\r\\n\\r\\n" not in head:
+    head += sys.stdin.buffer.raw.read(4096)
+sys.stdout.write({said!r})
+"""
+        executable(tmp_path / "ending", script)
+        return Engine([str(tmp_path / "ending")])
+
+    return made
+
+
+CHUNKED = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n"
+
+
+@pytest.mark.parametrize(
+    "said", ["", f"{CHUNKED}\r\n15\r\n" + '{"status": "Waiting"}', f"{CHUNKED}\r\n8\r\n" + '{"status']
+)
+def test_an_engine_that_goes_away_in_the_middle_is_told(says: Callable[[str], Engine], said: str) -> None:
+    with says(said) as engine, pytest.raises(EngineError) as raised:
+        engine.pull(REPOSITORY, DIGEST)
+    assert raised.value.reason == "EngineUnreachable"
+    with says(said) as engine, pytest.raises(EngineError) as raised:
+        engine.tags()
+    assert raised.value.reason == "EngineUnreachable"
+
+
+def test_an_engine_that_refuses_before_it_has_read_the_archive_says_why(
+    says: Callable[[str], Engine], tmp_path: Path
+) -> None:
+    archive = tmp_path / "images.tar"
+    archive.write_bytes(bytes(8_000_000))
+    told = json.dumps({"error": "write /data: no space left on device"})
+    answer = f"{CHUNKED}Connection: close\r\n\r\n{len(told):x}\r\n{told}\r\n0\r\n\r\n"
+    with says(answer) as engine, pytest.raises(EngineError) as raised:
+        engine.load(archive)
+    assert (raised.value.reason, raised.value.said) == ("NoSpace", "write /data: no space left on device")
+
+
+def test_an_engine_that_keeps_images_in_containerd_says_the_digest_in_words(says: Callable[[str], Engine]) -> None:
+    told = json.dumps({"status": f"0123: digest: {DIGEST} size: 528"})
+    with says(f"HTTP/1.1 200 OK\r\nContent-Length: {len(told)}\r\n\r\n{told}") as engine:
+        assert engine.push(REPOSITORY, "0123") == DIGEST
+
+
 def shown(docker: PretendedDocker, given: tuple[str, str] | None = None) -> dict[str, str]:
     with engine_of(docker, given) as engine, pytest.raises(EngineError):
         engine.described(f"{REPOSITORY}:0123")
@@ -95,6 +146,8 @@ def test_a_user_who_is_given_goes_to_the_registry_and_nobody_else(docker: Preten
     assert shown(docker, ("puller", "pa:ss")) == user
     assert shown(docker) == {"username": "ann", "password": "theirs", "serveraddress": "10.0.0.1:5000"}
     assert credentials("10.0.0.1:5001") == {}
+    # by which an engine knows it, and shows no user to any other
+    assert credentials("docker.io", ("puller", "pa:ss"))["serveraddress"] == "https://index.docker.io/v1/"
     (tmp_path / "config.json").write_text("not JSON")
     assert shown(docker) == {}
 
@@ -257,6 +310,7 @@ def test_a_registry_that_asks_who_it_is_has_to_be_told() -> None:
     [
         ("10.1.2.3:5000", ["10.0.0.0/8"], True),
         ("10.1.2.3:5000", ["10.1.2.3:5001"], False),
+        ("10.1.2.3:5000", ["http://10.1.2.3:5000", "10.0.0.0/8"], True),
         ("registry.example.com", ["10.0.0.0/8"], False),
         ("127.0.0.1:5000", [], True),
         ("[::1]:5000", [], True),
