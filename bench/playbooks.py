@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "integration"))
 
 from deployment import Run  # noqa: E402
-from hosts import Hosts, Wanted, hosts, provider  # noqa: E402
+from hosts import Hosts, Wanted, hosts, provider, uncounted  # noqa: E402
 
 NAMES = ("one", "two", "three", "four", "five", "six")
 TOLD = ROOT / "build" / "bench" / "playbooks.json"
@@ -88,7 +88,7 @@ def measured(count: int, rounds: int, *, bare: bool) -> dict[str, Any]:
     """Deploy on fresh hosts, then run everything in turns."""
     wanted = [Wanted(name, engine=not bare) for name in NAMES[:count]]
     with hosts(*wanted, prefix="tk-bench") as made, provider(made) as variables:
-        made.settle(variables)
+        made.settle(uncounted(variables))
         say(f"{count}: hosts are up; site.yml, cold")
         cold = made.playbook("site.yml", timeout=3600).succeeded().seconds
         plays = {"ping": play(made, ping), "plain": play(made, plain)}

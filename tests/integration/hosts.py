@@ -82,6 +82,11 @@ class Hosts:
         return run(command, timeout=timeout, environment=controller(self.folder, **environment))
 
 
+def uncounted(variables: dict[str, Any]) -> dict[str, Any]:
+    """Return the variables for several hosts at once: their provider counts what all of them exchange."""
+    return {name: value for name, value in variables.items() if name != "refresh_health_counter_url"}
+
+
 @contextmanager
 def provider(made: Hosts) -> Iterator[dict[str, Any]]:
     """Run the sandbox on this machine, where hosts and controller reach it; gives the variables with which they use it.
