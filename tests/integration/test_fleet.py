@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from deployment import Deployment, Run, docker, eventually
 from fleet import Fleet, nobody
-from hosts import Hosts, Wanted, hosts, provider
+from hosts import Hosts, Wanted, hosts, provider, uncounted
 from module_tasks import token_volume
 from rotating import new_grant
 from test_hosts import consents, ping, told
@@ -154,7 +154,7 @@ def test_hosts_that_were_down_or_died_are_finished_by_a_second_run(image: str) -
     reader = {"image": image, "user": "999:999", "entrypoint": ["sleep", "infinity"], "stop_grace_period": "0s"}
     saved = subprocess.run(["docker", "save", image], capture_output=True, check=True).stdout
     with hosts(*map(Wanted, names), prefix=PREFIX) as made, provider(made) as variables:
-        made.settle({**variables, "app_stack_services": {"reader": reader}})
+        made.settle({**uncounted(variables), "app_stack_services": {"reader": reader}})
         volume = variables["token_volume_name"]
         for name in names:
             made.inside(name, "docker load", saved, timeout=600)
