@@ -140,7 +140,7 @@ docker ps --all --format 'container {{.Names}} {{.State}}' | sort
 docker volume ls --format 'volume {{.Name}}' | sort
 docker network ls --format 'network {{.Name}}' | sort
 find /var/tmp /tmp -maxdepth 1 -name 'token-keeper*' | sed 's/^/left behind /'
-find /home/deploy/.ansible/tmp /root/.ansible/tmp -type f -size +1M 2>/dev/null | sed 's/^/left behind /'
+find ~deploy/.ansible/tmp ~root/.ansible/tmp -type f -size +1M 2>/dev/null | sed 's/^/left behind /'
 find /opt/token-keeper 2>/dev/null | sort | sed 's/^/file /'
 for volume in $(docker volume ls --quiet --filter name=token); do
     at=$(docker volume inspect --format '{{.Mountpoint}}' "$volume")
@@ -169,7 +169,7 @@ _NEW = """
 docker ps --all --quiet | xargs --no-run-if-empty docker rm --force --volumes
 docker volume ls --quiet | xargs --no-run-if-empty docker volume rm
 docker network prune --force
-rm -rf /opt/token-keeper /home/deploy/.ansible /root/.ansible /var/tmp/token-keeper* /tmp/token-keeper*
+rm -rf /opt/token-keeper ~deploy/.ansible ~root/.ansible /var/tmp/token-keeper* /tmp/token-keeper*
 """
 
 
