@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -42,7 +43,7 @@ class ActionModule(HelperAction):
         images: names with tags, if the state was asked for. A list that the engine did not give, this or one of those
             below, is not there: an empty one would say that it has nothing.
         volumes: names.
-        listing: a line each, ``container|project|name|folder|ports|service|state|files|role|owner|status`` and
+        listing: a line each, ``engine|version of its API``, ``compose|version``, ``container|project|name|folder|ports|service|state|files|role|owner|status`` and
             ``network|project|name``.
         modules: whether Python can import them.
     """
@@ -69,5 +70,12 @@ def _told(told: dict[str, Any]) -> dict[str, Any]:
     }
     kept.update({name: lines[name] for name in ("images", "volumes") if name in lines})
     if "containers" in lines and "networks" in lines:
-        kept["listing"] = lines["containers"] + lines["networks"]
+        kept["listing"] = [*_versions(told), *lines["containers"], *lines["networks"]]
     return kept
+
+
+def _versions(told: dict[str, Any]) -> list[str]:
+    """Return what the engine speaks, and which Compose there is, as far as they have said it."""
+    engine = json.loads(told["docker"]["stdout"] or "{}").get("Server") or {}
+    compose = told.get("compose", {"stdout": ""})["stdout"].strip()
+    return [f"engine|{engine.get('ApiVersion', '')}", f"compose|{compose}"]

@@ -74,7 +74,7 @@ def machine(tmp_path: Path) -> Machine:
 def test_a_host_tells_all_at_once(machine: Machine) -> None:
     machine.answers = {
         "compose version": "2.26.1\n",
-        "version": '{"Server": {"Version": "26.1.5"}}\n',
+        "version": '{"Server": {"Version": "26.1.5", "ApiVersion": "1.45"}}\n',
         "image ls": "keeper:1\nstack:1\n",
         "volume ls": "token_data\n",
         "ps --all": "container|app|app-api-1|/srv||api|running||||Up\n",
@@ -85,7 +85,8 @@ def test_a_host_tells_all_at_once(machine: Machine) -> None:
     assert told["compose"]["stdout"] == "2.26.1\n"
     assert told["modules"] == {"json": True, "no_such_module": False}
     assert (told["images"], told["volumes"]) == (["keeper:1", "stack:1"], ["token_data"])
-    assert [line.split("|")[2] for line in told["listing"]] == ["app-api-1", "app_internal"]
+    assert told["listing"][:2] == ["engine|1.45", "compose|2.26.1"]
+    assert [line.split("|")[2] for line in told["listing"][2:]] == ["app-api-1", "app_internal"]
     assert told["changed"] is False
 
 
@@ -110,7 +111,8 @@ def test_a_role_that_looks_for_itself_sees_the_same() -> None:
     """One reads what the other has listed."""
     known = yaml.safe_load((Path(__file__).resolve().parents[3] / "roles/app_stack/vars/main.yml").read_text())
     listing = known["__app_stack_listing"].removeprefix("{% raw %}").removesuffix("{% endraw %}").strip()
-    assert [word for word in shlex.split(listing) if "|" in word] == [host_look.CONTAINER, host_look.NETWORK]
+    versions = ["engine|{{.Server.APIVersion}}", "compose|%s\\n"]
+    assert [word for word in shlex.split(listing) if "|" in word] == [*versions, host_look.CONTAINER, host_look.NETWORK]
 
 
 def test_what_is_not_asked_for_is_not_told(machine: Machine) -> None:

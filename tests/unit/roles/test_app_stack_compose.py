@@ -86,6 +86,25 @@ def test_a_slow_start_has_as_long_as_the_run_waits_for_it() -> None:
     assert {services[name]["healthcheck"]["start_period"] for name in ("api", "celery", "keeper")} == {"300s"}
 
 
+@pytest.mark.parametrize(
+    ("engine", "compose", "pace"),
+    [
+        ("1.45", "2.26.1-4", {"interval": "30s", "start_interval": "1s"}),
+        ("1.44", "5.0.1", {"interval": "30s", "start_interval": "1s"}),
+        ("1.41", "2.26.1", {"interval": "5s"}),
+        ("1.47", "2.23.3", {"interval": "5s"}),
+        ("", "", {"interval": "5s"}),
+    ],
+)
+def test_health_is_asked_for_seldom_where_the_engine_can_ask_often_at_the_start(
+    engine: str, compose: str, pace: dict[str, str]
+) -> None:
+    services = rendered(docker_host_seen={"listing": [f"engine|{engine}", f"compose|{compose}"]})["services"]
+    for name, service in services.items():
+        found = {key: value for key, value in service["healthcheck"].items() if "interval" in key}
+        assert found == pace, name
+
+
 def keeper_of(**variables: Any) -> tuple[list[str], str]:
     """Return the keeper's command, and the document that its environment and the application's name."""
     services = rendered(**variables)["services"]
