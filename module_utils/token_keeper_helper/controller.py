@@ -6,6 +6,8 @@ command's line and output at its debug level, but not its input; module argument
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import json
 import shlex
 import sys
@@ -138,6 +140,17 @@ def use_own_package() -> None:
     """Let the ``token_keeper`` package of this checkout be imported, installed or not."""
     if (_PACKAGE_FOLDER / "token_keeper").is_dir() and str(_PACKAGE_FOLDER) not in sys.path:
         sys.path.insert(0, str(_PACKAGE_FOLDER))
+
+
+def warm_consent() -> None:
+    """Import what the actions of a consent need, in the process that all workers are copies of.
+
+    Where it can't be imported that is for the task to say, of each host.
+    """
+    use_own_package()
+    with contextlib.suppress(ImportError):
+        for name in ("asking", "consenting"):
+            importlib.import_module(f"{__package__}.{name}")
 
 
 def package_missing(error: ImportError) -> ModuleFailure:

@@ -43,7 +43,8 @@ class ActionModule(HelperAction):
         images: names with tags, if the state was asked for. A list that the engine did not give, this or one of those
             below, is not there: an empty one would say that it has nothing.
         volumes: names.
-        listing: a line each, ``engine|version of its API``, ``compose|version``, ``container|project|name|folder|ports|service|state|files|role|owner|status`` and
+        listing: a line each, ``engine|version of its API``, ``compose|version``,
+            ``container|project|name|folder|ports|service|state|files|role|owner|status`` and
             ``network|project|name``.
         modules: whether Python can import them.
     """

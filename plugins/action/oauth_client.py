@@ -9,7 +9,7 @@ import ansible.module_utils  # type: ignore[import-untyped]
 from ansible.errors import AnsibleError, AnsibleUndefinedVariable  # type: ignore[import-untyped]
 
 if TYPE_CHECKING:
-    from module_utils.token_keeper_helper.controller import HelperAction, package_missing, use_own_package
+    from module_utils.token_keeper_helper.controller import HelperAction, package_missing, use_own_package, warm_consent
     from module_utils.token_keeper_helper.failure import ModuleFailure
     from module_utils.token_keeper_helper.frontend import concluded
 else:
@@ -17,7 +17,12 @@ else:
     _SHARED = str(Path(__file__).resolve().parents[2] / "module_utils")
     if _SHARED not in ansible.module_utils.__path__:
         ansible.module_utils.__path__.append(_SHARED)
-    from ansible.module_utils.token_keeper_helper.controller import HelperAction, package_missing, use_own_package
+    from ansible.module_utils.token_keeper_helper.controller import (
+        HelperAction,
+        package_missing,
+        use_own_package,
+        warm_consent,
+    )
     from ansible.module_utils.token_keeper_helper.failure import ModuleFailure
     from ansible.module_utils.token_keeper_helper.frontend import concluded
 
@@ -38,6 +43,8 @@ class ActionModule(HelperAction):
         client_secrets_variable: name of the variable that may hold its content instead. By name, because the content
             may come from a provider that the same play brings up later: what can't be had yet is not looked at.
     """
+
+    warm = staticmethod(warm_consent)
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Run the task and return its result, which holds no secret."""

@@ -14,7 +14,7 @@ from ansible.utils.display import Display  # type: ignore[import-untyped]
 
 if TYPE_CHECKING:
     from module_utils.token_keeper_helper import arguments
-    from module_utils.token_keeper_helper.controller import HelperAction, package_missing, use_own_package
+    from module_utils.token_keeper_helper.controller import HelperAction, package_missing, use_own_package, warm_consent
     from module_utils.token_keeper_helper.frontend import concluded
 else:
     # Ansible finds a project's module_utils for modules only; this is the same folder, under the same name
@@ -22,7 +22,12 @@ else:
     if _SHARED not in ansible.module_utils.__path__:
         ansible.module_utils.__path__.append(_SHARED)
     from ansible.module_utils.token_keeper_helper import arguments
-    from ansible.module_utils.token_keeper_helper.controller import HelperAction, package_missing, use_own_package
+    from ansible.module_utils.token_keeper_helper.controller import (
+        HelperAction,
+        package_missing,
+        use_own_package,
+        warm_consent,
+    )
     from ansible.module_utils.token_keeper_helper.frontend import concluded
 
 
@@ -41,6 +46,8 @@ _AT_TERMINAL = _is_at_terminal()
 
 class ActionModule(HelperAction):
     """Makes sure that a volume holds a token; there is no module to run on the host."""
+
+    warm = staticmethod(warm_consent)
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Run the task and return its result, which holds no secret."""

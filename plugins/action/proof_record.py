@@ -26,6 +26,7 @@ _NAME: Final = "proof.json"
 _OPTIONS: Final[dict[str, dict[str, Any]]] = {
     "folder": {"type": "str", "required": True},
     "record": {"type": "dict"},
+    "stamp": {"type": "str", "default": ""},
 }
 
 # A ~ is the home of the user on the host, which isn't known here
@@ -45,10 +46,12 @@ class ActionModule(HelperAction):
     Options:
         folder: where it lies on the host; a ``~/`` is the home of the user that the task runs as.
         record: what to write, in the place of what is there; without it, the record is only read. Never a secret.
+        stamp: what a record has to hold for, where one is read.
 
     Returns:
         record: what was there, ``{}`` where there is nothing, or nothing that can be read.
         writable: whether another could be written; only where it was read.
+        proven: whether there is a record, and it holds for that stamp; only where it was read.
     """
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -62,7 +65,9 @@ class ActionModule(HelperAction):
         if record is None or self._task.check_mode:
             writable, _, there = self._on_host(_LOOK, folder).partition("\n")
             if record is None:
-                return {"changed": False, "record": _decoded(there), "writable": writable == "writable"}
+                found = _decoded(there)
+                proven = bool(parameters["stamp"]) and found.get("stamp") == parameters["stamp"]
+                return {"changed": False, "record": found, "writable": writable == "writable", "proven": proven}
         wanted = json.dumps(record, indent=4, sort_keys=True) + "\n"
         if not self._task.check_mode:
             there = self._on_host(_KEEP, folder, wanted.encode())

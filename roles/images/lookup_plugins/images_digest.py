@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from pathlib import Path
@@ -58,6 +59,16 @@ def _sources(root: Path) -> list[Path]:
     )
 
 
+@functools.cache
+def _contents(root: Path) -> bytes:
+    """Return name and digest of each file, a line each; one task asks for the same ones several times."""
+    lines = (
+        f"{path.relative_to(root.parent).as_posix()}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
+        for path in _sources(root)
+    )
+    return "".join(lines).encode()
+
+
 def digest(terms: list[str], extra: object = None) -> str:
     """Return the digest of the files under `terms` and of `extra`.
 
@@ -65,11 +76,7 @@ def digest(terms: list[str], extra: object = None) -> str:
     """
     total = hashlib.sha256()
     for term in terms:
-        root = Path(term)
-        for path in _sources(root):
-            name = path.relative_to(root.parent).as_posix()
-            content = hashlib.sha256(path.read_bytes()).hexdigest()
-            total.update(f"{name}\0{content}\n".encode())
+        total.update(_contents(Path(term)))
     total.update(json.dumps(extra, sort_keys=True, default=str).encode())
     return total.hexdigest()[:LENGTH]
 

@@ -23,8 +23,12 @@ def on_this_machine(argv: Sequence[str], stdin: bytes | None = None) -> Complete
     return Completed(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
-def act(folder: Path | str, record: dict[str, Any] | None = None, *, check_mode: bool = False) -> dict[str, Any]:
-    given = {"folder": str(folder)} if record is None else {"folder": str(folder), "record": record}
+def act(
+    folder: Path | str, record: dict[str, Any] | None = None, stamp: str = "", *, check_mode: bool = False
+) -> dict[str, Any]:
+    given: dict[str, Any] = {"folder": str(folder), "stamp": stamp}
+    if record is not None:
+        given["record"] = record
     action = ActionModule.__new__(ActionModule)
     action._task = SimpleNamespace(args=given, check_mode=check_mode, action="proof_record")
     action.run_on_host = on_this_machine
@@ -32,14 +36,23 @@ def act(folder: Path | str, record: dict[str, Any] | None = None, *, check_mode:
 
 
 def test_what_is_kept_is_read_again(tmp_path: Path) -> None:
-    assert act(tmp_path) == {"changed": False, "record": {}, "writable": True}
+    assert act(tmp_path) == {"changed": False, "record": {}, "writable": True, "proven": False}
     kept = act(tmp_path, RECORD)
     assert (kept["changed"], kept["record"]) == (True, {})
-    assert act(tmp_path) == {"changed": False, "record": RECORD, "writable": True}
+    assert act(tmp_path) == {"changed": False, "record": RECORD, "writable": True, "proven": False}
     file = tmp_path / "proof.json"
     assert stat.S_IMODE(file.stat().st_mode) == 0o644
     assert json.loads(file.read_text()) == RECORD
     assert os.listdir(tmp_path) == ["proof.json"]
+
+
+def test_a_proof_holds_for_the_stamp_that_it_was_made_for(tmp_path: Path) -> None:
+    assert not act(tmp_path, stamp="ab")["proven"]
+    act(tmp_path, {**RECORD, "stamp": "ab"})
+    assert act(tmp_path, stamp="ab")["proven"]
+    assert not act(tmp_path, stamp="cd")["proven"]
+    act(tmp_path, {"generation": 8})
+    assert not act(tmp_path, stamp="")["proven"]
 
 
 def test_a_diff_shows_both_and_the_same_again_is_no_change(tmp_path: Path) -> None:
@@ -79,7 +92,7 @@ def test_a_folder_that_is_not_there_or_is_none_is_not_writable(tmp_path: Path) -
     (tmp_path / "file").write_text("")
     (tmp_path / "odd" / "proof.json").mkdir(parents=True)
     for folder in (tmp_path / "absent", tmp_path / "file", tmp_path / "odd"):
-        assert act(folder) == {"changed": False, "record": {}, "writable": False}
+        assert act(folder) == {"changed": False, "record": {}, "writable": False, "proven": False}
         failed = act(folder, RECORD)
         assert failed["failed"]
         assert failed["msg"].startswith(f"the record of the proof could not be written to {folder}: ")
