@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Looks at every token of a host at once; the documentation below is what ansible-doc shows."""
+"""Documentation of the action ``token_status_info``; the work is done by the action plugin of the same name."""
 
 from __future__ import annotations
 
@@ -137,26 +137,3 @@ tokens:
       missing: ["celery: 1 of 2 containers run with the volume mounted"]
       error: null
 """
-
-from typing import TYPE_CHECKING
-
-from ansible.module_utils.basic import AnsibleModule  # type: ignore[import-untyped]
-
-if TYPE_CHECKING:
-    from module_utils.token_keeper_helper import arguments
-    from module_utils.token_keeper_helper.process import ModuleRunner
-    from module_utils.token_keeper_helper.statuses import look_at_all
-else:
-    from ansible.module_utils.token_keeper_helper import arguments
-    from ansible.module_utils.token_keeper_helper.process import ModuleRunner
-    from ansible.module_utils.token_keeper_helper.statuses import look_at_all
-
-
-def main() -> None:
-    """Run the module."""
-    module = AnsibleModule(arguments.TOKEN_STATUS_INFO, supports_check_mode=True)
-    module.exit_json(**look_at_all(module.params, ModuleRunner(module)))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Looks at a token volume and its consumers; the documentation below is what ansible-doc shows."""
+"""Documentation of the action ``token_volume_info``; the work is done by the action plugin of the same name."""
 
 from __future__ import annotations
 
@@ -255,36 +255,3 @@ error:
     message: no Docker Engine answers at unix:///var/run/docker.sock
     remedy: start it (systemctl start docker), install it with the role docker_host, or correct docker_host
 """
-
-from typing import TYPE_CHECKING, Any
-
-from ansible.module_utils.basic import AnsibleModule  # type: ignore[import-untyped]
-
-if TYPE_CHECKING:
-    from module_utils.token_keeper_helper import arguments
-    from module_utils.token_keeper_helper.frontend import concluded
-    from module_utils.token_keeper_helper.process import ModuleRunner
-    from module_utils.token_keeper_helper.survey import survey
-else:
-    from ansible.module_utils.token_keeper_helper import arguments
-    from ansible.module_utils.token_keeper_helper.frontend import concluded
-    from ansible.module_utils.token_keeper_helper.process import ModuleRunner
-    from ansible.module_utils.token_keeper_helper.survey import survey
-
-
-def look(module: AnsibleModule) -> dict[str, Any]:
-    """Look at the volume, and at all else that the task asks for."""
-    return survey(arguments.helper_of(module.params, ModuleRunner(module)), module.params)
-
-
-def main() -> None:
-    """Run the module."""
-    module = AnsibleModule(arguments.TOKEN_VOLUME_INFO, supports_check_mode=True)
-    result = concluded(lambda: look(module), check_mode=False)
-    if result.pop("failed", False):
-        module.fail_json(**result)
-    module.exit_json(**result)
-
-
-if __name__ == "__main__":
-    main()

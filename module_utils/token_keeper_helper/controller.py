@@ -19,8 +19,10 @@ from ansible.errors import AnsibleError  # type: ignore[import-untyped]
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator  # type: ignore[import-untyped]
 from ansible.plugins.action import ActionBase  # type: ignore[import-untyped]
 
+from . import packing
 from .arguments import ArgumentSpec
 from .failure import ModuleFailure
+from .frontend import concluded
 from .process import Completed
 
 _PROJECT: Final = Path(__file__).resolve().parents[2]
@@ -97,12 +99,14 @@ class HelperAction(ActionBase):  # type: ignore[misc]
                 f"correct {option}, a path on the controller, or give the vault password that it needs",
             ) from None
 
-    def look_on_host(self, program: Path, asked: Mapping[str, Any], task_vars: Mapping[str, Any]) -> dict[str, Any]:
+    def look_on_host(
+        self, program: Path | bytes, asked: Mapping[str, Any], task_vars: Mapping[str, Any]
+    ) -> dict[str, Any]:
         """Run a program of ours with the host's Python, which gets it on stdin, and return the JSON that it prints.
 
         Args:
-            program: its file, which needs nothing but Python's own library.
-            asked: its only argument, as JSON.
+            program: itself or its file; it needs nothing but Python's own library.
+            asked: its only argument, as JSON, for everybody on the host to see.
             task_vars: the task's variables, among which the interpreter is.
 
         Raises:
@@ -111,7 +115,9 @@ class HelperAction(ActionBase):  # type: ignore[misc]
         discovered = task_vars.get("ansible_facts", {}).get("discovered_interpreter_python", "python3")
         named = str(self._templar.template(task_vars.get("ansible_python_interpreter", "auto")))
         python = discovered if named.startswith("auto") else named
-        done = self.run_on_host([python, "-c", _BEGIN, json.dumps(asked)], program.read_bytes())
+        done = self.run_on_host(
+            [python, "-c", _BEGIN, json.dumps(asked)], program if isinstance(program, bytes) else program.read_bytes()
+        )
         try:
             # The last line: a shell's own files may print something before
             told: dict[str, Any] = json.loads(done.stdout.rstrip().rpartition("\n")[2])
@@ -134,6 +140,26 @@ class HelperAction(ActionBase):  # type: ignore[misc]
         # Nobody reads what is given here: the docker command takes input for a container with --interactive alone.
         done = self._low_level_execute_command(command, in_data=stdin or b"\n")
         return Completed(done["rc"], done["stdout"], done["stderr"])
+
+
+class LookAction(HelperAction):
+    """An action plugin that does what the module of its name does, by :mod:`.looking` on the host."""
+
+    specification: ArgumentSpec
+
+    @staticmethod
+    def warm() -> None:
+        """Pack what every worker will send."""
+        packing.packed("looking")
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Run the task and return its result."""
+        super().run(tmp, task_vars)
+        return concluded(lambda: self._look(task_vars or {}), check_mode=False)
+
+    def _look(self, task_vars: Mapping[str, Any]) -> dict[str, Any]:
+        question = {"module": self._task.action, "parameters": self.parameters(self.specification, {})}
+        return self.look_on_host(packing.program("looking", question), {}, task_vars)
 
 
 def use_own_package() -> None:
