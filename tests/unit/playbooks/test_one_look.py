@@ -133,3 +133,32 @@ def test_one_exchange_is_one_by_either_ansible(exchanges: Any, provider: Any, we
     known = {"refresh_health_result": result, "__refresh_health_exchanges_expected": [1]}
     held = [rendered(trust_as_template("{{ " + one + " }}"), "refresh_health", **known) for one in that]
     assert all(held) is well
+    # Whether it is said at all goes by the same
+    whole = loaded("roles/refresh_health/vars/main.yml")["__refresh_health_exchanged_as_expected"]
+    assert rendered(whole, "refresh_health", **known, __refresh_health_renews=True) is well
+    assert rendered(whole, "refresh_health", **known, __refresh_health_renews=False) is True
+
+
+@pytest.mark.parametrize(
+    ("more", "well"),
+    [
+        ({}, True),
+        ({"volume_exists": False, "status": None}, False),
+        ({"document": {"state": "corrupt"}}, False),
+        ({"document": {"state": "sound", "settled": False}}, False),
+        ({"conditions": [{"type": "ReauthRequired", "status": "True"}]}, False),
+        ({"conditions": [{"type": "ReauthRequired", "status": "False"}]}, True),
+        ({"document": {"state": "sound", "expires_in": -5}}, True),
+    ],
+)
+def test_a_token_that_is_well_is_not_judged_any_further(more: dict[str, Any], well: bool) -> None:
+    status = {"document": {"state": "sound", "expires_in": 900}, "conditions": []}
+    before: dict[str, Any] = {"volume_exists": True, "status": {**status, **more}}
+    before.update({name: value for name, value in more.items() if name in before})
+    whole = loaded("roles/refresh_health/vars/main.yml")["__refresh_health_well"]
+    known = {"__refresh_health_before": before, "refresh_health_mode": "auto"}
+    assert rendered(whole, "refresh_health", **known) is well
+    # One that has run out is renewed, unless nothing may be
+    run_out = status["document"] | more.get("document", {})
+    looked = rendered(whole, "refresh_health", **{**known, "refresh_health_mode": "observe"})
+    assert looked is (well and run_out.get("expires_in", -1) > 0)
