@@ -18,7 +18,7 @@ import yaml
 from ansible.module_utils.token_keeper_helper.failure import ModuleFailure
 from module_utils.token_keeper_helper import host_look, volume
 from module_utils.token_keeper_helper.process import Completed
-from plugins.action import compose_look, docker_host_look
+from plugins.action import compose_look, docker_host_look, token_status_info, token_volume_info
 from pretended import FRESH, NOTHING, Docker, said, status
 
 COMPOSE = "services: {}\n"
@@ -113,6 +113,22 @@ def test_a_role_that_looks_for_itself_sees_the_same() -> None:
     listing = known["__app_stack_listing"].removeprefix("{% raw %}").removesuffix("{% endraw %}").strip()
     versions = ["engine|{{.Server.APIVersion}}", "compose|%s\\n"]
     assert [word for word in shlex.split(listing) if "|" in word] == [*versions, host_look.CONTAINER, host_look.NETWORK]
+
+
+def test_a_volume_is_looked_at_by_the_host_s_own_python(machine: Machine) -> None:
+    machine.answers = {"volume inspect": '[{"Name": "vol", "Mountpoint": "/there"}]', "run --rm": json.dumps(status(7))}
+    told = machine.act(token_volume_info, volume="vol", image="keeper:1")
+    assert (told["changed"], told["volume_exists"], told["status"]["generation"]) == (False, True, 7)
+
+
+def test_tokens_of_a_host_are_looked_at_by_its_own_python(machine: Machine) -> None:
+    machine.answers = {
+        "volume inspect": '[{"Name": "vol", "Mountpoint": "/there"}]',
+        "run --rm": json.dumps(status(7)),
+        "ps": "",
+    }
+    told = machine.act(token_status_info, tokens=[{"name": "a", "volume": "vol"}], image="keeper:1")
+    assert [one["status"]["generation"] for one in told["tokens"]] == [7]
 
 
 def test_what_is_not_asked_for_is_not_told(machine: Machine) -> None:
