@@ -32,7 +32,7 @@ own() {
 }
 
 others() {
-    tests others --quiet -m 'not long' tests/unit tests/faults
+    tests others --quiet --durations=25 -m 'not long' tests/unit tests/faults
     failed=$?
     # shellcheck disable=SC2046
     tests late --durations=10 -m 'not shared and not long' $(printf ' tests/integration/%s' $late) || failed=$?
