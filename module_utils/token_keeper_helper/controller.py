@@ -122,11 +122,20 @@ class HelperAction(ActionBase):  # type: ignore[misc]
             # The last line: a shell's own files may print something before
             told: dict[str, Any] = json.loads(done.stdout.rstrip().rpartition("\n")[2])
         except ValueError:
-            said = done.stderr.strip() or done.stdout.strip() or "it said nothing"
+            said = done.stderr.strip() or done.stdout.strip()
+            become = getattr(getattr(self, "_connection", None), "become", None)
+            if not said and become is not None:
+                # One that lets nobody in has its words swallowed on the way, by the wait for its prompt
+                raise ModuleFailure(
+                    "HostError",
+                    "RootRefused",
+                    f"{become.name} ran nothing on the Docker host (exit code {done.exit_code}), and said nothing",
+                    f"see there what `{become.name} -l` says for the user who connects; root is what it has to allow",
+                ) from None
             raise ModuleFailure(
                 "HostError",
                 "PythonUnsuitable",
-                f"{python} on the Docker host did not answer (exit code {done.exit_code}): {said}",
+                f"{python} on the Docker host did not answer (exit code {done.exit_code}): {said or 'it said nothing'}",
                 "install Python 3.9 or later there, or name it in ansible_python_interpreter",
             ) from None
         return told

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from deployment import Run, docker
+from deployment import Run, docker, eventually
 from docker_repository import Repository, docker_repository
 from hosts import Hosts, Wanted, hosts
 
@@ -116,10 +116,13 @@ def test_an_upgrade_keeps_containers_and_comes_only_where_it_is_asked_for(three:
     assert made.inside("new", "docker inspect --format '{{.State.Pid}}' goes-on") == pid, "live-restore kept it"
     assert made.playbook(PLAYBOOK, *upgrade).succeeded().changed == 0
 
-    # without live-restore it would stop
+    # without live-restore it would stop: also where the engine runs with it, and will be started again without
     repository.publish("trixie", 3)
-    made.inside("new", "echo '{}' >/etc/docker/daemon.json && systemctl reload docker")
-    refused(made.playbook(PLAYBOOK, *upgrade), "would stop the engine's 1 containers", "docker_host_interrupt=true")
+    for option, running in (("{}", "true"), ('{"live-restore": false}', "false")):
+        made.inside("new", f"echo '{option}' >/etc/docker/daemon.json && systemctl reload docker")
+        kept = "docker info --format '{{.LiveRestoreEnabled}}'"
+        eventually(lambda wanted=running: made.inside("new", kept) == wanted, within=20, what="it has read its file")
+        refused(made.playbook(PLAYBOOK, *upgrade), "would stop the engine's 1 containers", "docker_host_interrupt=true")
     made.playbook(PLAYBOOK, *upgrade, "-e", "docker_host_interrupt=true").succeeded()
     assert made.inside("new", "dpkg-query --show docker-ce").strip().endswith("-3")
 

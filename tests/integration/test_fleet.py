@@ -151,7 +151,13 @@ def test_why_a_host_is_out_of_reach_is_told_and_one_that_dies_is_given_up() -> N
 def test_hosts_that_were_down_or_died_are_finished_by_a_second_run(image: str) -> None:
     names = ("one", "two", "three")
     # an application that takes no time, of an image that is at hand everywhere
-    reader = {"image": image, "user": "999:999", "entrypoint": ["sleep", "infinity"], "stop_grace_period": "0s"}
+    reader = {
+        "image": image,
+        "user": "999:999",
+        "entrypoint": ["sleep", "infinity"],
+        "environment": {"TOKEN_PATH": "/app/tokens/token.json"},
+        "stop_grace_period": "0s",
+    }
     saved = subprocess.run(["docker", "save", image], capture_output=True, check=True).stdout
     with hosts(*map(Wanted, names), prefix=PREFIX) as made, provider(made) as variables:
         made.settle({**uncounted(variables), "app_stack_services": {"reader": reader}})

@@ -92,11 +92,27 @@ def free(paths: list[str]) -> list[dict[str, Any]]:
     return list(found.values())
 
 
-def data_root(file: str) -> str:
-    """Return where daemon.json has the engine's data; empty where it says nothing of it."""
-    with contextlib.suppress(OSError, ValueError, AttributeError), open(file, encoding="utf-8") as opened:
-        return str(json.load(opened).get("data-root") or "")
-    return ""
+def daemon_options(file: str) -> dict[str, Any]:
+    """Return what daemon.json says; nothing where it can't be read."""
+    with contextlib.suppress(OSError, ValueError), open(file, encoding="utf-8") as opened:
+        found = json.load(opened)
+        return found if isinstance(found, dict) else {}
+    return {}
+
+
+def keeps_containers(options: dict[str, Any], processes: str = "/proc") -> bool:
+    """Return whether an engine that is started now, as this one was, finds its containers again (live-restore).
+
+    What the running engine says isn't it: its file may have changed since, and one that is started without stops them.
+    """
+    if "live-restore" in options:
+        return bool(options["live-restore"])
+    for process in os.listdir(processes):
+        with contextlib.suppress(OSError), open(f"{processes}/{process}/cmdline", "rb") as file:
+            program, *words = file.read().split(b"\0")
+            if os.path.basename(program) == b"dockerd" and {b"--live-restore", b"--live-restore=true"} & set(words):
+                return True
+    return False
 
 
 def aside(folder: str, repository: dict[str, str] | None) -> list[str]:
@@ -189,13 +205,15 @@ def naming(uri: str, folder: str = "/etc/apt") -> list[str]:
 
 def survey(wanted: dict[str, Any]) -> dict[str, Any]:
     """Look at everything; stop early where the rest could not help."""
-    root = data_root(wanted["daemon_file"])
+    daemon = daemon_options(wanted["daemon_file"])
+    root = str(daemon.get("data-root") or "")
     result: dict[str, Any] = {
         "locked": "" if wanted["lists"] == "none" else holder(),
         "masked": masked(),
         "free": free([*wanted["room"], *([root] if root else [])]),
         "architecture": told("dpkg", "--print-architecture").stdout.strip(),
         "configured": naming(wanted["address"]) if wanted.get("address") else [],
+        "live_restore": keeps_containers(daemon),
         "faults": [],
         "packages": {},
         "mirrors": [],

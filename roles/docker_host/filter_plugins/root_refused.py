@@ -35,7 +35,7 @@ _CAUSES: Final = (
         "it is not there: connect as root (ansible_user), have it installed, or name another (ansible_become_method).",
     ),
     (
-        ("no start of json char found",),  # what it says of itself is lost where it runs nothing
+        ("no start of json char found", "ran nothing on the docker host"),  # what it says of itself is lost then
         "it ran nothing: see on the host what `sudo -l` says for {user}; root is what it has to allow.",
     ),
     (

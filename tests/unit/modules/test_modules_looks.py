@@ -145,6 +145,16 @@ def test_a_host_without_python_says_so() -> None:
         action.look_on_host(docker_host_look._PROGRAM, {}, {})
 
 
+def test_a_sudo_that_runs_nothing_says_so() -> None:
+    """Ansible's wait for a prompt swallows what it says."""
+    action = docker_host_look.ActionModule.__new__(docker_host_look.ActionModule)
+    action._templar = SimpleNamespace(template=lambda value: value)
+    action._connection = SimpleNamespace(become=SimpleNamespace(name="sudo"))
+    action.run_on_host = lambda *_: Completed(1, "", "")
+    with pytest.raises(ModuleFailure, match="sudo ran nothing on the Docker host.*sudo -l"):
+        action.look_on_host(docker_host_look._PROGRAM, {}, {})
+
+
 def test_what_a_login_prints_before_it_is_no_answer() -> None:
     """Nor does Ansible take it for one, of a module."""
     action = docker_host_look.ActionModule.__new__(docker_host_look.ActionModule)

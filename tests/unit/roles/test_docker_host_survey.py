@@ -94,7 +94,29 @@ def test_where_the_engine_s_data_will_be(tmp_path: Path, text: str | None, root:
     file = tmp_path / "daemon.json"
     if text is not None:
         file.write_text(text)
-    assert SURVEY.data_root(str(file)) == root
+    assert str(SURVEY.daemon_options(str(file)).get("data-root") or "") == root
+
+
+@pytest.mark.parametrize(
+    ("text", "argv", "keeps"),
+    [
+        ('{"live-restore": true}', ["dockerd"], True),
+        ('{"live-restore": false}', ["dockerd"], False),
+        # It may run with what its file said before
+        ("{}", ["/usr/sbin/dockerd", "-H", "fd://"], False),
+        ("{}", ["/usr/sbin/dockerd", "--live-restore"], True),
+        ("{}", ["/usr/sbin/dockerd", "--live-restore=true"], True),
+        ("{}", ["/usr/sbin/dockerd", "--live-restore=false"], False),
+        ("{}", ["/usr/bin/other", "--live-restore"], False),
+        ("{torn", ["dockerd"], False),
+    ],
+)
+def test_whether_an_engine_finds_its_containers_again(tmp_path: Path, text: str, argv: list[str], keeps: bool) -> None:
+    file = tmp_path / "daemon.json"
+    file.write_text(text)
+    (tmp_path / "proc" / "77").mkdir(parents=True)
+    (tmp_path / "proc" / "77" / "cmdline").write_text("\0".join([*argv, ""]))
+    assert SURVEY.keeps_containers(SURVEY.daemon_options(str(file)), str(tmp_path / "proc")) is keeps
 
 
 def test_a_repository_that_apt_knows_already(tmp_path: Path) -> None:
