@@ -38,6 +38,7 @@ MIB = 1024 * 1024
 # What an engine says when a registry refuses, by what a person has to do about it. The first that fits counts.
 _REASONS = (
     ("NoSpace", r"no space left on device"),
+    ("Hidden", r"sent an HTTP request to an HTTPS server"),
     ("PlainHttp", r"server gave HTTP response to HTTPS client|does not look like a TLS handshake"),
     ("Untrusted", r"x509|certificate|tls: "),
     ("Unauthorized", r"unauthorized|no basic auth credentials|authentication required|denied|forbidden"),
@@ -155,7 +156,16 @@ class Engine:
         Raises:
             EngineError: ``NotThere`` where the registry has no such image, otherwise why it could not be asked.
         """
-        told = self._json("GET", f"/distribution/{reference}/json", self._authorised(reference))
+        try:
+            told = self._json("GET", f"/distribution/{reference}/json", self._authorised(reference))
+        except EngineError as error:
+            if error.reason != "Hidden":
+                raise
+            # A registry that may be insecure is asked by plain HTTP too, whatever it has answered before, and the engine
+            # tells its last answer alone. Where nothing else is wrong, the one before was that it has no such image.
+            registry = reference.split("/", maxsplit=1)[0]
+            _reach(registry, {"insecure-registries": [registry]}, self._given)
+            raise EngineError("NotThere", error.said) from None
         platforms = [str(each.get("architecture") or "") for each in told.get("Platforms") or []]
         return str(told["Descriptor"]["digest"]), [each for each in platforms if each not in {"", "unknown"}]
 

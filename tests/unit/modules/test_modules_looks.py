@@ -151,7 +151,7 @@ def test_a_sudo_that_runs_nothing_says_so() -> None:
     action._templar = SimpleNamespace(template=lambda value: value)
     action._connection = SimpleNamespace(become=SimpleNamespace(name="sudo"))
     action.run_on_host = lambda *_: Completed(1, "", "")
-    with pytest.raises(ModuleFailure, match="sudo ran nothing on the Docker host.*sudo -l"):
+    with pytest.raises(ModuleFailure, match=r"sudo ran nothing on the Docker host.*sudo -l"):
         action.look_on_host(docker_host_look._PROGRAM, {}, {})
 
 

@@ -297,6 +297,23 @@ def test_a_registry_with_a_certificate_of_its_own_needs_trust(certificate: Path)
         assert reached(server, {"proxies": {"https-proxy": "http://proxy.example.com"}}) == "", "nobody can tell"
 
 
+HIDDEN = "unknown: Client sent an HTTP request to an HTTPS server.\n"
+
+
+def test_what_an_engine_hides_behind_its_last_answer_is_asked_again(docker: PretendedDocker, certificate: Path) -> None:
+    """One that takes any certificate tries plain HTTP as well where the registry lacks the image, and tells of that."""
+    with registry(certificate, "ann:right") as server:
+        docker.set(refuses=[500, HIDDEN])
+        for given, reason in (
+            (("ann", "right"), "NotThere"),
+            (("ann", "wrong"), "Unauthorized"),
+            (None, "Unauthorized"),
+        ):
+            with engine_of(docker, given) as engine, pytest.raises(EngineError) as raised:
+                engine.described(f"{server}/kit-keeper:0123")
+            assert raised.value.reason == reason
+
+
 def test_a_registry_that_asks_who_it_is_has_to_be_told() -> None:
     with registry(login="ann:right") as server:
         trusting = {"insecure-registries": [server]}
