@@ -161,7 +161,7 @@ class Engine:
         except EngineError as error:
             if error.reason != "Hidden":
                 raise
-            # A registry that may be insecure is asked by plain HTTP too, whatever it has answered before, and the engine
+            # A registry that may be insecure is asked by plain HTTP too, whatever it answered before, and the engine
             # tells its last answer alone. Where nothing else is wrong, the one before was that it has no such image.
             registry = reference.split("/", maxsplit=1)[0]
             _reach(registry, {"insecure-registries": [registry]}, self._given)
