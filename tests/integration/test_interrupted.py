@@ -304,7 +304,9 @@ def test_a_volume_without_room_keeps_the_old_document_and_says_so(one: One) -> N
         assert "No space left on device" in message or "no space" in message.lower()
         renewed = one.made.playbook("rotate_token.yml", *options)
         assert renewed.code != 0
-        assert len(failures(renewed.text)) == 1
+        *_, message = failures(renewed.text)  # a rotation that failed is looked at before it is told
+        assert "No space left on device" in message
+        assert "Nothing was exchanged" in message
         now = status(one.made, "one")
         assert now["document"]["fingerprint"] == before["document"]["fingerprint"]
         assert ready(one.made, "one"), "the old document still serves"
@@ -371,7 +373,8 @@ ls /var/lib/dpkg/updates
 def test_an_installation_that_was_cut_short_is_finished_by_the_next_run() -> None:
     with hosts(Wanted("bare", engine=False)) as made:
         play = "playbooks/docker_host.yml"
-        assert made.inside("bare", PACKAGE).split()[-1].isdigit(), "dpkg was interrupted"
+        updates = made.inside("bare", PACKAGE).splitlines()[-5:]
+        assert any(name.isdigit() for name in updates), "dpkg was interrupted"
         # The controller dies as well, and apt goes on without it
         installing = "ps -eo args | grep -c '[a]pt-get.* install' || :"
         assert cut_when(made, play, lambda: made.inside("bare", installing).strip() != "0", every=0.3)
