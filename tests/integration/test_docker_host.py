@@ -121,7 +121,7 @@ def test_an_upgrade_keeps_containers_and_comes_only_where_it_is_asked_for(three:
     kept = "docker info --format '{{.LiveRestoreEnabled}}'"
     for option, running in (("{}", "true"), ('{"live-restore": false}', "false")):
         made.inside("new", f"echo '{option}' >/etc/docker/daemon.json && systemctl reload docker")
-        eventually(lambda wanted=running: made.inside("new", kept).strip() == wanted, within=20, what="it has read its file")
+        eventually(lambda wanted=running: made.inside("new", kept).strip() == wanted, within=20, what="it has read it")
         refused(made.playbook(PLAYBOOK, *upgrade), "would stop the engine's 1 containers", "docker_host_interrupt=true")
     made.playbook(PLAYBOOK, *upgrade, "-e", "docker_host_interrupt=true").succeeded()
     assert made.inside("new", "dpkg-query --show docker-ce").strip().endswith("-3")
