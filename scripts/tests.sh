@@ -9,7 +9,7 @@ trap 'rm -rf "$reports"' EXIT
 rows=
 # What the third row takes from the second: about as long as that row is shorter
 late='test_other_apps.py test_playbooks.py test_requests.py test_strangers.py'
-# And what comes after the first, for the same reason
+# And what comes at the end of the second, on machines of its own
 machines=tests/integration/test_matrix.py
 
 tests() { # NAME ARGUMENT...
@@ -29,6 +29,9 @@ row() { # FUNCTION
 own() {
     # shellcheck disable=SC2046 # a word for each file
     tests own --durations=10 -m 'not shared and not long' tests/integration $(printf ' --ignore=tests/integration/%s' $late) "--ignore=$machines"
+    failed=$?
+    tests machines --durations=3 "$machines" || failed=$?
+    return "$failed"
 }
 
 others() {
@@ -46,10 +49,9 @@ trap "kill $rows 2>/dev/null; exit 130" INT TERM
 
 pytest --durations=10 -m 'shared and not long' tests/integration
 failed=$?
-pytest --durations=3 "$machines" || failed=$?
 for each in $rows; do
     wait "$each" || failed=$?
 done
-cat "$reports/own" "$reports/late" "$reports/others"
+cat "$reports/own" "$reports/machines" "$reports/late" "$reports/others"
 [ "$failed" -eq 0 ] || echo "A row of tests failed (exit code $failed): see its summary above." >&2
 exit "$failed"
