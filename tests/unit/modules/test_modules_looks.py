@@ -40,6 +40,7 @@ class Machine:
 
     def __init__(self, folder: Path) -> None:
         self.answers: dict[str, Any] = {}
+        self.variables: dict[str, Any] = {"ansible_python_interpreter": sys.executable}
         self.said = folder / "answers.json"
         self.cli = folder / "docker"
         self.cli.write_text(
@@ -57,7 +58,7 @@ class Machine:
         action._task = SimpleNamespace(args=args, check_mode=False, action=module.__name__.rsplit(".", 1)[-1])
         action._templar = SimpleNamespace(template=lambda value: value)
         action.run_on_host = on_this_machine
-        found: dict[str, Any] = action._look({"ansible_python_interpreter": sys.executable})
+        found: dict[str, Any] = action._look(self.variables)
         return found
 
 
@@ -129,6 +130,25 @@ def test_tokens_of_a_host_are_looked_at_by_its_own_python(machine: Machine) -> N
     }
     told = machine.act(token_status_info, tokens=[{"name": "a", "volume": "vol"}], image="keeper:1")
     assert [one["status"]["generation"] for one in told["tokens"]] == [7]
+
+
+def test_the_interpreter_may_have_words_after_it(machine: Machine) -> None:
+    machine.variables = {"ansible_python_interpreter": f"/usr/bin/env {sys.executable} -s"}
+    machine.answers = {"version": "{}"}
+    assert machine.act(docker_host_look, modules=["json"])["modules"] == {"json": True}
+
+
+def test_the_interpreter_is_that_of_modules_where_the_inventory_names_none(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\necho "$2" >{tmp_path}/begun; exec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    monkeypatch.setenv("ANSIBLE_PYTHON_INTERPRETER", str(python))
+    machine.variables = {}
+    machine.answers = {"version": "{}"}
+    machine.act(docker_host_look)
+    assert (tmp_path / "begun").exists()
 
 
 def test_what_is_not_asked_for_is_not_told(machine: Machine) -> None:
