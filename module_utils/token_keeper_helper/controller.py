@@ -117,7 +117,7 @@ class HelperAction(ActionBase):  # type: ignore[misc]
         # As for modules: the inventory's, else that of the environment or of ansible.cfg; it may have words after it
         configured = C.config.get_config_value("INTERPRETER_PYTHON", variables=task_vars)
         named = str(self._templar.template(configured))
-        python = discovered if named.startswith("auto") else named
+        python = discovered if named.startswith("auto") or not named.strip() else named
         done = self.run_on_host(
             [*shlex.split(python), "-c", _BEGIN, json.dumps(asked)],
             program if isinstance(program, bytes) else program.read_bytes(),

@@ -138,6 +138,13 @@ def test_the_interpreter_may_have_words_after_it(machine: Machine) -> None:
     assert machine.act(docker_host_look, modules=["json"])["modules"] == {"json": True}
 
 
+def test_an_empty_interpreter_is_none(machine: Machine) -> None:
+    facts = {"discovered_interpreter_python": sys.executable}
+    machine.variables = {"ansible_python_interpreter": "", "ansible_facts": facts}
+    machine.answers = {"version": "{}"}
+    assert machine.act(docker_host_look, modules=["json"])["modules"] == {"json": True}
+
+
 def test_the_interpreter_is_that_of_modules_where_the_inventory_names_none(
     machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
