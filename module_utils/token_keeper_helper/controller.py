@@ -171,7 +171,8 @@ class LookAction(HelperAction):
         return concluded(lambda: self._look(task_vars or {}), check_mode=False)
 
     def _look(self, task_vars: Mapping[str, Any]) -> dict[str, Any]:
-        question = {"module": self._task.action, "parameters": self.parameters(self.specification, {})}
+        module = self._task.action.rpartition(".")[2]  # by its full name it may be ansible.legacy's
+        question = {"module": module, "parameters": self.parameters(self.specification, {})}
         return self.look_on_host(packing.program("looking", question), {}, task_vars)
 
 

@@ -51,11 +51,13 @@ class Machine:
         )
         self.cli.chmod(0o755)
 
-    def act(self, module: Any, **options: Any) -> dict[str, Any]:
+    def act(self, module: Any, namespace: str = "", **options: Any) -> dict[str, Any]:
         self.said.write_text(json.dumps(self.answers))
         action = module.ActionModule.__new__(module.ActionModule)
         args = {"docker_cli": str(self.cli), **options}
-        action._task = SimpleNamespace(args=args, check_mode=False, action=module.__name__.rsplit(".", 1)[-1])
+        action._task = SimpleNamespace(
+            args=args, check_mode=False, action=namespace + module.__name__.rsplit(".", 1)[-1]
+        )
         action._templar = SimpleNamespace(template=lambda value: value)
         action.run_on_host = on_this_machine
         found: dict[str, Any] = action._look(self.variables)
@@ -116,9 +118,10 @@ def test_a_role_that_looks_for_itself_sees_the_same() -> None:
     assert [word for word in shlex.split(listing) if "|" in word] == [*versions, host_look.CONTAINER, host_look.NETWORK]
 
 
-def test_a_volume_is_looked_at_by_the_host_s_own_python(machine: Machine) -> None:
+@pytest.mark.parametrize("namespace", ["", "ansible.legacy."])
+def test_a_volume_is_looked_at_by_the_host_s_own_python(machine: Machine, namespace: str) -> None:
     machine.answers = {"volume inspect": '[{"Name": "vol", "Mountpoint": "/there"}]', "run --rm": json.dumps(status(7))}
-    told = machine.act(token_volume_info, volume="vol", image="keeper:1")
+    told = machine.act(token_volume_info, namespace, volume="vol", image="keeper:1")
     assert (told["changed"], told["volume_exists"], told["status"]["generation"]) == (False, True, 7)
 
 
