@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from ansible import constants as C  # type: ignore[import-untyped]  # noqa: N812
 from ansible.errors import AnsibleError  # type: ignore[import-untyped]
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator  # type: ignore[import-untyped]
 from ansible.plugins.action import ActionBase  # type: ignore[import-untyped]
@@ -113,10 +114,13 @@ class HelperAction(ActionBase):  # type: ignore[misc]
             ModuleFailure: it could not be run.
         """
         discovered = task_vars.get("ansible_facts", {}).get("discovered_interpreter_python", "python3")
-        named = str(self._templar.template(task_vars.get("ansible_python_interpreter", "auto")))
-        python = discovered if named.startswith("auto") else named
+        # As for modules: the inventory's, else that of the environment or of ansible.cfg; it may have words after it
+        configured = C.config.get_config_value("INTERPRETER_PYTHON", variables=task_vars)
+        named = str(self._templar.template(configured))
+        python = discovered if named.startswith("auto") or not named.strip() else named
         done = self.run_on_host(
-            [python, "-c", _BEGIN, json.dumps(asked)], program if isinstance(program, bytes) else program.read_bytes()
+            [*shlex.split(python), "-c", _BEGIN, json.dumps(asked)],
+            program if isinstance(program, bytes) else program.read_bytes(),
         )
         try:
             # The last line: a shell's own files may print something before
@@ -167,7 +171,8 @@ class LookAction(HelperAction):
         return concluded(lambda: self._look(task_vars or {}), check_mode=False)
 
     def _look(self, task_vars: Mapping[str, Any]) -> dict[str, Any]:
-        question = {"module": self._task.action, "parameters": self.parameters(self.specification, {})}
+        module = self._task.action.rpartition(".")[2]  # by its full name it may be ansible.legacy's
+        question = {"module": module, "parameters": self.parameters(self.specification, {})}
         return self.look_on_host(packing.program("looking", question), {}, task_vars)
 
 

@@ -40,6 +40,7 @@ class Machine:
 
     def __init__(self, folder: Path) -> None:
         self.answers: dict[str, Any] = {}
+        self.variables: dict[str, Any] = {"ansible_python_interpreter": sys.executable}
         self.said = folder / "answers.json"
         self.cli = folder / "docker"
         self.cli.write_text(
@@ -50,14 +51,16 @@ class Machine:
         )
         self.cli.chmod(0o755)
 
-    def act(self, module: Any, **options: Any) -> dict[str, Any]:
+    def act(self, module: Any, namespace: str = "", **options: Any) -> dict[str, Any]:
         self.said.write_text(json.dumps(self.answers))
         action = module.ActionModule.__new__(module.ActionModule)
         args = {"docker_cli": str(self.cli), **options}
-        action._task = SimpleNamespace(args=args, check_mode=False, action=module.__name__.rsplit(".", 1)[-1])
+        action._task = SimpleNamespace(
+            args=args, check_mode=False, action=namespace + module.__name__.rsplit(".", 1)[-1]
+        )
         action._templar = SimpleNamespace(template=lambda value: value)
         action.run_on_host = on_this_machine
-        found: dict[str, Any] = action._look({"ansible_python_interpreter": sys.executable})
+        found: dict[str, Any] = action._look(self.variables)
         return found
 
 
@@ -115,9 +118,10 @@ def test_a_role_that_looks_for_itself_sees_the_same() -> None:
     assert [word for word in shlex.split(listing) if "|" in word] == [*versions, host_look.CONTAINER, host_look.NETWORK]
 
 
-def test_a_volume_is_looked_at_by_the_host_s_own_python(machine: Machine) -> None:
+@pytest.mark.parametrize("namespace", ["", "ansible.legacy."])
+def test_a_volume_is_looked_at_by_the_host_s_own_python(machine: Machine, namespace: str) -> None:
     machine.answers = {"volume inspect": '[{"Name": "vol", "Mountpoint": "/there"}]', "run --rm": json.dumps(status(7))}
-    told = machine.act(token_volume_info, volume="vol", image="keeper:1")
+    told = machine.act(token_volume_info, namespace, volume="vol", image="keeper:1")
     assert (told["changed"], told["volume_exists"], told["status"]["generation"]) == (False, True, 7)
 
 
@@ -129,6 +133,32 @@ def test_tokens_of_a_host_are_looked_at_by_its_own_python(machine: Machine) -> N
     }
     told = machine.act(token_status_info, tokens=[{"name": "a", "volume": "vol"}], image="keeper:1")
     assert [one["status"]["generation"] for one in told["tokens"]] == [7]
+
+
+def test_the_interpreter_may_have_words_after_it(machine: Machine) -> None:
+    machine.variables = {"ansible_python_interpreter": f"/usr/bin/env {sys.executable} -s"}
+    machine.answers = {"version": "{}"}
+    assert machine.act(docker_host_look, modules=["json"])["modules"] == {"json": True}
+
+
+def test_an_empty_interpreter_is_none(machine: Machine) -> None:
+    facts = {"discovered_interpreter_python": sys.executable}
+    machine.variables = {"ansible_python_interpreter": "", "ansible_facts": facts}
+    machine.answers = {"version": "{}"}
+    assert machine.act(docker_host_look, modules=["json"])["modules"] == {"json": True}
+
+
+def test_the_interpreter_is_that_of_modules_where_the_inventory_names_none(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\necho "$2" >{tmp_path}/begun; exec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    monkeypatch.setenv("ANSIBLE_PYTHON_INTERPRETER", str(python))
+    machine.variables = {}
+    machine.answers = {"version": "{}"}
+    machine.act(docker_host_look)
+    assert (tmp_path / "begun").exists()
 
 
 def test_what_is_not_asked_for_is_not_told(machine: Machine) -> None:

@@ -28,13 +28,13 @@ exit 1
 """
 
 
-def looked(folder: Path, module: str, **more: Any) -> dict[str, Any]:
+def looked(folder: Path, module: str, before: str = "", **more: Any) -> dict[str, Any]:
     """Run a look as a host does: by an interpreter without any package, in a folder that it can't write to."""
     asked = {**ASKED[module], **more}
     validated = ArgumentSpecValidator(SPECIFICATIONS[module]).validate(asked)
     assert validated.error_messages == []
     program = packing.program("looking", {"module": module, "parameters": validated.validated_parameters})
-    command = [sys.executable, "-I", "-S", "-c", "import sys; exec(sys.stdin.buffer.read())"]
+    command = [sys.executable, "-I", "-S", "-c", f"{before}import sys; exec(sys.stdin.buffer.read())"]
     environment = {"PATH": str(folder), "PYTHONPATH": "/nowhere"}
     done = subprocess.run(command, input=program, capture_output=True, check=False, cwd="/", env=environment)
     assert done.stderr == b""
@@ -71,6 +71,12 @@ def test_a_host_without_docker_is_told_as_a_module_tells_it(tmp_path: Path, modu
     error = found["error"] if module == "token_volume_info" else found["tokens"][0]["error"]
     assert error["reason"] == "DockerCommandMissing", error
     assert found.get("failed", False) is (module == "token_volume_info")
+
+
+def test_a_host_that_refuses_files_in_memory_is_looked_at(docker: Path) -> None:
+    """Another system has none, and a hardened kernel (vm.memfd_noexec) refuses them."""
+    found = looked(docker, "token_volume_info", before="import os; del os.memfd_create; ")
+    assert (found.get("error"), found["volume_exists"]) == (None, False)
 
 
 def test_nothing_is_left_on_the_host(docker: Path) -> None:

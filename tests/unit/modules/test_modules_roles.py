@@ -54,7 +54,7 @@ def test_the_role_hands_every_option_of_the_question_on() -> None:
 )
 def test_what_is_declared_of_rotation_is_handed_on_without_quotes_as_well(given: object, handed_on: str) -> None:
     text = yaml.safe_load((ROOT / "roles/oauth_token/tasks/obtain.yml").read_text())[0]["oauth_token"]["rotation"]
-    known = {"__oauth_token_wanted": {"rotation": given}, "omit": "omitted", "none": None}
+    known = {"__oauth_token_entry": {"rotation": given}, "omit": "omitted", "none": None}
     value = NativeEnvironment().from_string(text).render(known)
     if value == "omitted":
         assert handed_on == value

@@ -162,3 +162,44 @@ def test_a_token_that_is_well_is_not_judged_any_further(more: dict[str, Any], we
     run_out = status["document"] | more.get("document", {})
     looked = rendered(whole, "refresh_health", **{**known, "refresh_health_mode": "observe"})
     assert looked is (well and run_out.get("expires_in", -1) > 0)
+
+
+COUNTER = {"refresh_health_counter_url": "http://provider.example/counters"}
+
+
+@pytest.mark.parametrize("variables", [{}, COUNTER], ids=["no counter", "a counter"])
+@pytest.mark.parametrize("count", [None, 0, 4])
+@pytest.mark.parametrize("writable", [True, False])
+@pytest.mark.parametrize(("mode", "proven"), [("force", True), ("auto", False), ("auto", True)])
+def test_nothing_is_exchanged_whose_proof_could_not_be_had(
+    mode: str, proven: bool, writable: bool, count: int | None, variables: dict[str, str]
+) -> None:
+    """One condition says so, and hides none of the two checks."""
+    known = {
+        "refresh_health_mode": mode,
+        "__refresh_health_proof": {"writable": writable, "proven": proven},
+        "__refresh_health_before": {"counter": {"count": count, "why": "" if count is not None else "no answer"}},
+        **variables,
+    }
+    steps = loaded("roles/refresh_health/tasks/unprovable.yml")
+    held = []
+    for step in steps:
+        if rendered(trust_as_template("{{ " + step["when"] + " }}"), "refresh_health", **known):
+            (check,) = loaded(f"roles/refresh_health/tasks/{step['ansible.builtin.import_tasks']}")
+            that = trust_as_template("{{ " + check["ansible.builtin.assert"]["that"] + " }}")
+            held.append(rendered(that, "refresh_health", **known))
+    whole = loaded("roles/refresh_health/vars/main.yml")["__refresh_health_provable"]
+    assert rendered(whole, "refresh_health", **known) is all(held)
+
+
+@pytest.mark.parametrize(("count", "well"), [(5, True), (None, False)])
+def test_a_provider_that_stopped_counting_is_said(count: int | None, well: bool) -> None:
+    known = {
+        "refresh_health_result": {"exchanges": 1, "provider_exchanges": 1 if well else None},
+        "__refresh_health_exchanges_expected": [1],
+        "__refresh_health_renews": True,
+        "__refresh_health_after": {"counter": {"count": count}},
+        **COUNTER,
+    }
+    whole = loaded("roles/refresh_health/vars/main.yml")["__refresh_health_exchanged_as_expected"]
+    assert rendered(whole, "refresh_health", **known) is well
