@@ -157,6 +157,7 @@ def test_hosts_that_were_down_or_died_are_finished_by_a_second_run(image: str) -
         "entrypoint": ["sleep", "infinity"],
         "environment": {"TOKEN_PATH": "/app/tokens/token.json"},
         "stop_grace_period": "0s",
+        "restart": "always",
     }
     saved = subprocess.run(["docker", "save", image], capture_output=True, check=True).stdout
     with hosts(*map(Wanted, names), prefix=PREFIX) as made, provider(made) as variables:
@@ -194,6 +195,8 @@ def test_hosts_that_were_down_or_died_are_finished_by_a_second_run(image: str) -
         assert (looked.code, results(looked)["one"]) == (2, "unreachable")
 
         back(made, "one")
+        reads = "docker ps --quiet --filter label=com.docker.compose.service=reader"
+        eventually(lambda: made.inside("one", reads), within=120, what="the application is back")
         rest = made.playbook("rotate_token.yml", f"--limit={left(rotated)}").succeeded()
         assert generations(made, variables, "two", "three") == after, "those that were done are left alone"
         told("three hosts", first=first.seconds, second=second.seconds, third=third.seconds)

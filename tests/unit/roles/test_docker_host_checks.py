@@ -173,6 +173,7 @@ def test_why_root_could_not_be_had_is_said_with_the_remedy(result: dict[str, Any
 def test_the_first_task_s_failure_is_told_as_it_was_where_it_is_another() -> None:
     told = ROOT_REFUSED.failure({"msg": "Task failed: Missing sudo password"}, "deploy")
     assert told.startswith("deploy cannot become root, as the inventory asks (ansible_become). sudo: it asks for")
-    told = ROOT_REFUSED.failure({"msg": "sudo ran nothing on the Docker host (exit code 1), and said nothing"}, "deploy")
+    said = "sudo ran nothing on the Docker host (exit code 1), and said nothing"
+    told = ROOT_REFUSED.failure({"msg": said}, "deploy")
     assert told.startswith("deploy cannot become root, as the inventory asks (ansible_become). sudo: it ran nothing")
     assert ROOT_REFUSED.failure({"rc": 1, "msg": "no space left"}, "deploy") == "no space left"
