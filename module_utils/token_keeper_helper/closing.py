@@ -30,6 +30,8 @@ _PLAIN: Final = frozenset(
     {
         *("mode", "state", "output", "repair", "undo", "strict", "site_serial", "rotation_serial", "images_built_on"),
         *("app_stack_compose_dir", "token_keeper_project", "images_prefix", "schedule_where"),
+        *("docker_host_upgrade", "docker_host_interrupt", "docker_host_source", "rotation_revocation"),
+        *("rotation_force_retire", "rotation_discard_staged"),
         *("app_stack_api_port", "app_stack_keeper_port", "sandbox_port", "teardown_volume", "teardown_images"),
     }
 )

@@ -71,7 +71,12 @@ def tables(report: Mapping[str, Any]) -> str:
             (host["host"], "-", "-", host["health"], *["-"] * 6)
         ]
         users += [_consumer_row(host, token, one) for token in host["tokens"] for one in token["consumers"]]
-    parts = [_table(_TOKENS, rows), _table(_CONSUMERS, users) if users else "No running container mounts them."]
+    nobody = (
+        "No running container mounts them."
+        if any(host["tokens"] for host in report["hosts"])
+        else ("Nothing is known of those who use them: no host has told.")
+    )
+    parts = [_table(_TOKENS, rows), _table(_CONSUMERS, users) if users else nobody]
     return "\n\n".join([*parts, *filter(None, [_findings(report)]), _summary(report)])
 
 

@@ -157,6 +157,11 @@ def test_what_a_volume_says_moves_no_cursor() -> None:
     assert "No running container mounts them." in text
 
 
+def test_what_no_host_has_told_is_not_known() -> None:
+    text = status_report.tables(report({"east": {"unreachable": True}}))
+    assert "Nothing is known of those who use them" in text
+
+
 def test_details_are_fingerprints() -> None:
     text = status_report.details(report({"east": {"tokens": [look()]}}))
     assert f"Refresh token   {'e' * 16}" in text
