@@ -125,7 +125,7 @@ bench: $(VENV)/bench/.bench.stamp ## Measure the store beside other ways of shar
 	scripts/with_engine.sh $(VENV)/bench/bin/pytest -q -s bench
 
 .PHONY: bench-playbooks
-bench-playbooks: test-tools ## Measure the playbooks on 1, 3 and 6 hosts over SSH, beside a plain one; more than 16 minutes
+bench-playbooks: test-tools ## Measure the playbooks on 1, 3 and 6 hosts over SSH, beside a plain one; about eleven minutes
 	scripts/with_engine.sh $(VENV)/bin/python bench/playbooks.py
 
 # --- and away

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from ansible import constants as C  # type: ignore[import-untyped]  # noqa: N812
+from ansible import constants  # type: ignore[import-untyped]
 from ansible.errors import AnsibleError  # type: ignore[import-untyped]
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator  # type: ignore[import-untyped]
 from ansible.plugins.action import ActionBase  # type: ignore[import-untyped]
@@ -115,7 +115,7 @@ class HelperAction(ActionBase):  # type: ignore[misc]
         """
         discovered = task_vars.get("ansible_facts", {}).get("discovered_interpreter_python", "python3")
         # As for modules: the inventory's, else that of the environment or of ansible.cfg; it may have words after it
-        configured = C.config.get_config_value("INTERPRETER_PYTHON", variables=task_vars)
+        configured = constants.config.get_config_value("INTERPRETER_PYTHON", variables=task_vars)
         named = str(self._templar.template(configured))
         python = discovered if named.startswith("auto") or not named.strip() else named
         done = self.run_on_host(

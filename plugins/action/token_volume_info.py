@@ -20,6 +20,6 @@ else:
 
 
 class ActionModule(LookAction):
-    """Does what the module of this name does, for a fraction of what it costs a host to run a module."""
+    """Does what the module of this name documents; see :class:`LookAction`."""
 
     specification = arguments.TOKEN_VOLUME_INFO

@@ -304,7 +304,7 @@ def test_a_volume_without_room_keeps_the_old_document_and_says_so(one: One) -> N
         assert "No space left on device" in message or "no space" in message.lower()
         renewed = one.made.playbook("rotate_token.yml", *options)
         assert renewed.code != 0
-        *_, message = failures(renewed.text)  # a rotation that failed is looked at before it is told
+        _, message = failures(renewed.text)  # what has failed, and what has become of it
         assert "No space left on device" in message
         assert "Nothing was exchanged" in message
         now = status(one.made, "one")
