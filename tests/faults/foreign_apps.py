@@ -174,4 +174,5 @@ def _process(command: list[str], log: Path, environment: dict[str, str]) -> Iter
             yield
             assert process.poll() is None, f"it ended by itself: {log.read_text()[-2000:]}"
         finally:
-            process.kill()
+            # As an engine stops a container: a keeper that waits for the provider's answer saves it first
+            process.terminate()
