@@ -29,8 +29,15 @@ from .process import Completed
 _PROJECT: Final = Path(__file__).resolve().parents[2]
 _PACKAGE_FOLDER: Final = _PROJECT / "src"
 _LIBRARY: Final = _PROJECT / "library"
-_BEGIN: Final = "import sys; sys.path = [path for path in sys.path if path]; exec(sys.stdin.buffer.read())"
+_OLDEST: Final = (3, 9)
+_BEGIN: Final = (
+    "import sys; sys.version_info < {oldest} and sys.exit('it is Python %d.%d' % sys.version_info[:2]); "
+    "sys.path = [path for path in sys.path if path]; exec(sys.stdin.buffer.read())"
+)
 """Runs a program from stdin without what lies in the current folder: a program may be root's, that folder a user's."""
+_CRASHED: Final = "Traceback (most recent call last)"
+_LACKING: Final = ("ImportError", "ModuleNotFoundError", "SyntaxError")
+"""How a Python ends that is not whole, or too old in spite of what it says."""
 
 
 class HelperAction(ActionBase):  # type: ignore[misc]
@@ -119,7 +126,7 @@ class HelperAction(ActionBase):  # type: ignore[misc]
         named = str(self._templar.template(configured))
         python = discovered if named.startswith("auto") or not named.strip() else named
         done = self.run_on_host(
-            [*shlex.split(python), "-c", _BEGIN, json.dumps(asked)],
+            [*shlex.split(python), "-c", _BEGIN.format(oldest=_OLDEST), json.dumps(asked)],
             program if isinstance(program, bytes) else program.read_bytes(),
         )
         try:
@@ -135,6 +142,13 @@ class HelperAction(ActionBase):  # type: ignore[misc]
                     "RootRefused",
                     f"{become.name} ran nothing on the Docker host (exit code {done.exit_code}), and said nothing",
                     f"see there what `{become.name} -l` says for the user who connects; root is what it has to allow",
+                ) from None
+            if said.startswith(_CRASHED) and not said.rpartition("\n")[2].startswith(_LACKING):
+                raise ModuleFailure(
+                    "HostError",
+                    "LookFailed",
+                    f"a look at the Docker host ended by an error that nobody has thought of: {said}",
+                    "nothing was changed by it; report this text, which is a fault of the kit's",
                 ) from None
             raise ModuleFailure(
                 "HostError",

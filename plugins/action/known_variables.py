@@ -1,13 +1,14 @@
-"""The action ``known_variables``: warns of a variable on the command line that looks like a misspelt one of the kit's.
+"""The action ``known_variables``: warns of a variable that looks like a misspelt one of the kit's.
 
-Ansible takes any name for a variable, so ``-e moed=reconsent`` would be a rotation in another mode than was asked for.
+Ansible takes any name for a variable, so ``-e moed=reconsent`` would be a rotation in another mode than was asked for,
+and ``oauth_token_scope`` in the inventory a consent without the scopes.
 """
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,11 +19,14 @@ from ansible.utils.vars import load_extra_vars  # type: ignore[import-untyped]
 _ALIKE: Final = 0.75
 """From 0 to 1, as :func:`difflib.get_close_matches` has it: one letter wrong, missing, swapped or too many."""
 
+_MORE_ALIKE: Final = 0.85
+"""The same for names in the inventory, of which many are somebody's own. The kit's have two words or more there."""
+
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
-    """Compares the names given with ``-e`` to those that the roles and playbooks have.
+    """Compares names given with ``-e``, and those in the inventory, to those that the roles and playbooks have.
 
     A name that is like none of them is somebody's own, and passes; it is no more than a warning for the same reason.
 
@@ -37,25 +41,43 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         """Run the task and return its result; nothing is changed."""
         super().run(tmp, task_vars)
         _, parameters = self.validate_argument_spec({"root": {"type": "path", "required": True}})
+        known = set(_names(Path(parameters["root"])))
         given = load_extra_vars(self._loader)
-        if not given:
-            return {"changed": False}
-        found = misspelt(given, set(_names(Path(parameters["root"]))))
-        warned = [f"-e {name}=…: nothing here has that name. Is {meant} meant?" for name, meant in found]
+        warned = [f"-e {name}=…: {_meant(meant)}" for name, meant in misspelt(given, known)]
+        written = _written(
+            (task_vars or {}).get("hostvars") or {}, (task_vars or {}).get("ansible_play_hosts_all") or []
+        )
+        found = misspelt(written.keys() - given.keys(), known, _MORE_ALIKE)
+        warned += [f"{name} in the inventory ({', '.join(written[name])}): {_meant(meant)}" for name, meant in found]
         return {"changed": False, **({"warnings": warned} if warned else {})}
 
 
-def misspelt(given: Iterable[str], known: set[str]) -> list[tuple[str, str]]:
+def misspelt(given: Iterable[str], known: set[str], alike: float = _ALIKE) -> list[tuple[str, str]]:
     """Return the names that nobody knows and that are like one of the kit's, each with that one.
 
     Args:
         given: names as they were given.
         known: the kit's own.
+        alike: from 0 to 1, how much like it they have to be.
     """
     strange = sorted(set(given) - known)
     candidates = sorted(known)
-    close = ((name, difflib.get_close_matches(name, candidates, 1, _ALIKE)) for name in strange)
+    close = ((name, difflib.get_close_matches(name, candidates, 1, alike)) for name in strange)
     return [(name, matches[0]) for name, matches in close if matches]
+
+
+def _meant(name: str) -> str:
+    return f"nothing here has that name. Is {name} meant?"
+
+
+def _written(hostvars: Mapping[str, Mapping[str, Any]], hosts: Iterable[str]) -> dict[str, list[str]]:
+    """Return the names of the hosts' variables, each with the hosts that have it, but for Ansible's and short ones."""
+    found: dict[str, list[str]] = {}
+    for host in hosts:
+        for name in hostvars[host]:
+            if "_" in name and not name.startswith(("ansible_", "__")):
+                found.setdefault(name, []).append(host)
+    return found
 
 
 def _names(root: Path) -> Iterator[str]:

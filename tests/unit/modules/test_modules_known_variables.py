@@ -57,3 +57,30 @@ def test_every_name_that_the_docs_give_on_the_command_line_is_known() -> None:
 def test_a_run_says_so_before_anything_else() -> None:
     assert "-e moed=…: nothing here has that name. Is mode meant?" in run("-e", "moed=reconsent")
     assert "nothing here has that name" not in run("-e", "mode=reconsent", "-e", "my_region=north")
+
+
+INVENTORY = """
+docker_hosts:
+  vars:
+    {oauth_tokn_scopes: [calendar], vault_registry_password: p, images_dir: /srv, app_port: 80, modes: [x]}
+  hosts:
+    one: {ansible_connection: local, docker_host_sokcet: /run/docker.sock}
+    two: {ansible_connection: local, docker_host_socket: /run/docker.sock}
+"""
+
+
+def test_a_misspelt_name_in_the_inventory_is_told_with_the_hosts_that_have_it(tmp_path: Path) -> None:
+    inventory = tmp_path / "hosts.yml"
+    inventory.write_text(INVENTORY)
+    said = run("-i", str(inventory))
+    assert (
+        "oauth_tokn_scopes in the inventory (one, two): nothing here has that name. Is oauth_token_scopes meant?"
+        in said
+    )
+    assert "docker_host_sokcet in the inventory (one): nothing here has that name. Is docker_host_socket meant?" in said
+    assert said.count("nothing here has that name") == 2
+
+
+def test_the_example_s_and_the_demo_s_names_are_known() -> None:
+    for inventory in ("inventory/example", "inventory/demo"):
+        assert "nothing here has that name" not in run("-i", inventory)

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible.module_utils.token_keeper_helper import controller
 from ansible.module_utils.token_keeper_helper.failure import ModuleFailure
 from module_utils.token_keeper_helper import host_look, volume
 from module_utils.token_keeper_helper.process import Completed
@@ -183,6 +184,31 @@ def test_a_sudo_that_runs_nothing_says_so() -> None:
     action.run_on_host = lambda *_: Completed(1, "", "")
     with pytest.raises(ModuleFailure, match=r"sudo ran nothing on the Docker host.*sudo -l"):
         action.look_on_host(docker_host_look._PROGRAM, {}, {})
+
+
+@pytest.mark.parametrize(
+    ("program", "reason"),
+    [(b"{}[1]", "LookFailed"), (b"import no_such_module", "PythonUnsuitable"), (b"match = = 1", "PythonUnsuitable")],
+)
+def test_a_fault_of_the_program_is_not_the_host_s(program: bytes, reason: str) -> None:
+    action = docker_host_look.ActionModule.__new__(docker_host_look.ActionModule)
+    action._templar = SimpleNamespace(template=lambda value: value)
+    action.run_on_host = on_this_machine
+    with pytest.raises(ModuleFailure) as raised:
+        action.look_on_host(program, {}, {"ansible_python_interpreter": sys.executable})
+    assert raised.value.reason == reason
+
+
+def test_a_python_that_is_too_old_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(controller, "_OLDEST", (9, 1))
+    action = docker_host_look.ActionModule.__new__(docker_host_look.ActionModule)
+    action._templar = SimpleNamespace(template=lambda value: value)
+    action.run_on_host = on_this_machine
+    own = ".".join(map(str, sys.version_info[:2]))
+    with pytest.raises(
+        ModuleFailure, match=rf"did not answer \(exit code 1\): it is Python {own} \(install Python 3.9"
+    ):
+        action.look_on_host(b"", {}, {"ansible_python_interpreter": sys.executable})
 
 
 def test_what_a_login_prints_before_it_is_no_answer() -> None:
