@@ -385,6 +385,27 @@ def test_an_installation_that_was_cut_short_is_finished_by_the_next_run() -> Non
         assert made.playbook(play).succeeded().changed == 0
 
 
+THEIRS = r"""
+mkdir -p /tmp/theirs/DEBIAN /tmp/theirs/opt
+printf '%s\n' 'Package: theirs' 'Version: 1' 'Architecture: all' 'Maintainer: x <x@y>' 'Depends: nowhere' 'Description: x' \
+    >/tmp/theirs/DEBIAN/control
+echo data >/tmp/theirs/opt/theirs
+dpkg-deb --build /tmp/theirs /tmp/theirs.deb
+dpkg --unpack /tmp/theirs.deb || :
+"""
+"""Unpacks a package that can't be configured: to apt, the way out is to remove it."""
+
+
+def test_a_package_of_somebody_s_is_not_removed_to_finish_an_installation() -> None:
+    with hosts(Wanted("bare", engine=False)) as made:
+        made.inside("bare", THEIRS)
+        before = made.inside("bare", "dpkg-query --show; cat /opt/theirs")
+        run = made.playbook("playbooks/docker_host.yml")
+        assert run.code != 0
+        assert "Packages need to be removed but remove is disabled" in run.text
+        assert made.inside("bare", "dpkg-query --show; cat /opt/theirs") == before
+
+
 def test_a_bare_host_that_is_cut_short_anywhere_is_finished_by_the_next() -> None:
     """Its installation and its images: each place needs a host of its own."""
     failed = []

@@ -25,6 +25,7 @@ until [ -z "$(dpkg --audit)$(ls -A /var/lib/dpkg/updates)" ]; do
     esac
 done
 if [ -n "$(dpkg --audit)" ]; then
+    # Where it would take somebody's package away, that is for a person to decide
     apt-get --option DPkg::Lock::Timeout="$1" --option Dpkg::Options::=--force-confdef --option Dpkg::Options::=--force-confold \
-        --fix-broken --yes --no-install-recommends install
+        --fix-broken --yes --no-remove --no-install-recommends install
 fi
