@@ -60,7 +60,7 @@ class Terminal:
         while termios.tcgetattr(self._master)[3] & termios.ECHO:
             assert time.monotonic() < deadline, "the terminal shows what is typed"
             time.sleep(0.02)
-        time.sleep(0.2)  # what is typed before the prompt is thrown away
+        time.sleep(1)  # what is typed before the prompt is thrown away
         os.write(self._master, f"{text}\r".encode())
 
     def wait(self) -> int:

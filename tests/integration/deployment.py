@@ -102,7 +102,7 @@ class Deployment:
         path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
         return {**os.environ, "PATH": path, "XDG_STATE_HOME": str(self.state_home), "NO_COLOR": "1", **more}
 
-    def playbook(self, playbook: str, *arguments: str, timeout: float = 420, **environment: str) -> Run:
+    def playbook(self, playbook: str, *arguments: str, timeout: float = 800, **environment: str) -> Run:
         """Run a playbook from the project's folder; fails when it takes longer than ``timeout`` seconds."""
         return run(self.command(playbook, *arguments), timeout=timeout, environment=self.environment(**environment))
 

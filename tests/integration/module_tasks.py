@@ -84,7 +84,7 @@ def run_playbook(
         capture_output=True,
         text=True,
         check=False,
-        timeout=240,
+        timeout=600,
     )
 
 

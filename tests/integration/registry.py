@@ -218,7 +218,7 @@ def registry(
                 return False
             return True
 
-        eventually(answers, within=20, what="the registry answers")
+        eventually(answers, within=120, what="the registry answers")
         yield running
     finally:
         docker("rm", "--force", "--volumes", container)

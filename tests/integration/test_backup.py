@@ -64,7 +64,7 @@ def alone(tmp_path: Path, image: str) -> Iterator[Alone]:
     password = tmp_path / "vault_password"
     password.write_text(f"canary-{token_hex(16)}\n")
     password.chmod(0o600)
-    deployed = Deployment(f"tk-itest-backup-{uuid.uuid4().hex[:6]}", 28087, 29407, tmp_path / "state")
+    deployed = Deployment(f"tk-alone-backup-{uuid.uuid4().hex[:6]}", 28087, 29407, tmp_path / "state")
     name = deployed.volume
     mount = f"type=volume,source={name},target=/app/tokens,volume-nocopy"
     rights = ("--user=0:0", "--cap-drop=ALL", "--cap-add=CHOWN", "--network=none")

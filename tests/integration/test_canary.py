@@ -74,7 +74,7 @@ def canary(tmp_path: Path) -> Iterator[tuple[Canary, str, list[str]]]:
     password.write_text(token_hex(16))
     vault = vault_with({"installed": client}, tmp_path, password)
     variables = {"oauth_token_client_secrets": {}, "oauth_token_client_secrets_file": str(vault)}
-    deployed = Canary("tk-itest-canary", 28086, port, state_home, variables)
+    deployed = Canary("tk-alone-canary", 28086, port, state_home, variables)
     play = tmp_path / "sandbox_alone.yml"
     play.write_text(SANDBOX_ALONE)
     deployed.clear_away()

@@ -22,7 +22,7 @@ from module_tasks import BIN, ROOT, TokenVolume, docker, play, run_playbook, tok
 from sandbox_provider.person import _step
 from sandbox_provider.testing import CALENDAR_SCOPES, Sandbox, running_sandbox
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 
 TALKATIVE = {"ANSIBLE_DEBUG": "1", "ANSIBLE_DISPLAY_ARGS_TO_STDOUT": "1", "ANSIBLE_DISPLAY_TRACEBACK": "always"}
 PROFILE = {

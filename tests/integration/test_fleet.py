@@ -22,7 +22,7 @@ from test_hosts import consents, ping, told
 
 PREFIX = "tk-fleet"
 
-pytestmark = [pytest.mark.engine]
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 
 
 def results(run: Run) -> dict[str, str]:

@@ -387,8 +387,8 @@ def test_an_installation_that_was_cut_short_is_finished_by_the_next_run() -> Non
 
 THEIRS = r"""
 mkdir -p /tmp/theirs/DEBIAN /tmp/theirs/opt
-printf '%s\n' 'Package: theirs' 'Version: 1' 'Architecture: all' 'Maintainer: x <x@y>' 'Depends: nowhere' 'Description: x' \
-    >/tmp/theirs/DEBIAN/control
+printf '%s\n' 'Package: theirs' 'Version: 1' 'Architecture: all' 'Maintainer: x <x@y>' 'Depends: nowhere' \
+    'Description: x' >/tmp/theirs/DEBIAN/control
 echo data >/tmp/theirs/opt/theirs
 dpkg-deb --build /tmp/theirs /tmp/theirs.deb
 dpkg --unpack /tmp/theirs.deb || :

@@ -17,7 +17,7 @@ from module_tasks import BIN, ROOT, TokenVolume, Vaulted, docker, play, run_play
 
 from sandbox_provider.testing import CALENDAR_SCOPES, Sandbox, running_sandbox
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 
 PERSON = f"{sys.executable} {ROOT}/sandbox/sandbox_provider/person.py %s &"
 DOCUMENT = {
@@ -59,7 +59,7 @@ def consent(volume: TokenVolume, provider: Sandbox, **options: Any) -> dict[str,
         "client_secrets": provider.client_secrets(),
         "scopes": list(CALENDAR_SCOPES),
         "browser": PERSON,
-        "timeout": 20,
+        "timeout": 120,
     }
     return {"oauth_token": {**volume.options, **asked, **options}}
 
@@ -471,7 +471,8 @@ def test_a_consent_that_fails_leaves_the_token_as_it_was(
     assert play(tmp_path, consent(volume, provider)).code == 0
     before = volume.contents()
     provider.settings(**settings)
-    played = play(tmp_path, consent(volume, provider, reconsent=True, timeout=3))
+    patience = 3 if reason == "ConsentTimedOut" else 120
+    played = play(tmp_path, consent(volume, provider, reconsent=True, timeout=patience))
     assert played.code != 0
     assert (played.result["error"]["type"], played.result["error"]["reason"]) == ("ConsentError", reason)
     assert played.result["error"]["remedy"]
@@ -507,7 +508,7 @@ def test_two_hosts_ask_one_after_the_other_on_one_fixed_port(image: str, provide
             "oauth_token_client_secrets": provider.client_secrets(),
             "oauth_token_scopes": list(CALENDAR_SCOPES),
             "oauth_token_browser": PERSON,
-            "oauth_token_timeout": 20,
+            "oauth_token_timeout": 120,
             "oauth_token_redirect_port": port,
         }
         tasks = [{"import_role": {"name": name}} for name in ("token_volume", "oauth_token")]

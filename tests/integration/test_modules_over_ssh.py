@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from module_tasks import TokenVolume, docker, play
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 
 DOCUMENT = {
     "token": "an-access-token",

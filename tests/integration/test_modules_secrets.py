@@ -18,7 +18,7 @@ from module_tasks import BIN, ROOT, TokenVolume, docker, play, run_playbook, tok
 
 from sandbox_provider.testing import CALENDAR_SCOPES, Sandbox, running_sandbox
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 
 PERSON = f"{sys.executable} {ROOT}/sandbox/sandbox_provider/person.py %s &"
 SECRET_FIELDS = ("token", "refresh_token", "client_secret")
@@ -154,7 +154,7 @@ def test_no_secret_is_said_or_kept_however_much_ansible_says_and_keeps(
         "oauth_token_image": volume.image,
         "oauth_token_scopes": list(CALENDAR_SCOPES),
         "oauth_token_browser": PERSON,
-        "oauth_token_timeout": 20,
+        "oauth_token_timeout": 120,
         "oauth_token_client_secrets": "{{ lookup('ansible.builtin.url', provider, split_lines=false) | from_json }}",
         "provider": f"{provider.url}/console/client_secret.json",
     }

@@ -21,20 +21,18 @@ pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 def traces(project: str) -> str:
     """Return what the engine has of a project: containers, volumes, networks, a line each."""
     mine = f"name={project}"
-    found = (
+    return (
         docker("ps", "--all", "--filter", mine, "--format", "{{.Names}}")
         + docker("volume", "ls", "--filter", mine, "--format", "{{.Name}}")
         + docker("network", "ls", "--filter", mine, "--format", "{{.Name}}")
-    ).split()
-    # The canary runs beside these tests, by a longer name
-    return "\n".join(name for name in found if not name.startswith(f"{project}-canary"))
+    )
 
 
 def test_check_mode_on_a_bare_host_announces_changes_and_makes_none(tmp_path: Path) -> None:
-    bare = Deployment("tk-itest-bare", 28082, 29402, tmp_path)
+    bare = Deployment("tk-alone-bare", 28082, 29402, tmp_path)
     checked = bare.playbook("site.yml", "--check").succeeded()
     assert checked.changed > 0
-    assert traces("tk-itest-bare") == ""
+    assert traces("tk-alone-bare") == ""
     assert list(tmp_path.iterdir()) == []
 
 
@@ -74,7 +72,7 @@ def test_a_container_that_was_stopped_is_announced_and_stops_a_rotation_before_i
     assert deployment.exchanges() == counted
     eventually(
         lambda: deployment.playbook("playbooks/verify.yml", "-e", "mode=observe").code == 0,
-        within=60,
+        within=240,
         what="it is back",
     )
 
@@ -131,7 +129,7 @@ def test_a_sentence_becomes_an_event_in_the_calendar(deployment: Deployment) -> 
     task = answer.json()["id"]
     event = eventually(
         lambda: (state := deployment.get(f"{deployment.api}/events/{task}"))["status"] == "done" and state["event"],
-        within=30,
+        within=120,
         what="the request is done",
     )
     assert event["title"] == "Team sync"
@@ -234,7 +232,7 @@ def test_a_consumer_that_lags_is_named(deployment: Deployment) -> None:
     laggard = deployment.container("celery", 2)
     docker("pause", laggard)
     try:
-        refused = deployment.playbook("playbooks/verify.yml", "-e", "refresh_health_timeout=6")
+        refused = deployment.playbook("playbooks/verify.yml", "-e", "refresh_health_timeout=20")
     finally:
         docker("unpause", laggard)
     assert refused.code != 0
@@ -258,20 +256,20 @@ def test_a_mode_that_there_is_not_is_refused_before_anything_happens(deployment:
 
 def test_a_port_that_is_taken_stops_the_run_before_any_change(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 28083)):
-        refused = Deployment("tk-itest-port", 28083, 29403, tmp_path).playbook("site.yml")
+        refused = Deployment("tk-alone-port", 28083, 29403, tmp_path).playbook("site.yml")
     assert refused.code != 0
     assert "Port 28083 on 127.0.0.1 of demo is taken by another program" in refused.text
     assert "app_stack_api_port" in refused.text
-    assert traces("tk-itest-port") == ""
+    assert traces("tk-alone-port") == ""
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_port_of_another_container_is_told_with_its_name(deployment: Deployment, tmp_path: Path) -> None:
-    refused = Deployment("tk-itest-port", 28084, deployment.sandbox_port, tmp_path).playbook("site.yml")
+    refused = Deployment("tk-alone-port", 28084, deployment.sandbox_port, tmp_path).playbook("site.yml")
     assert refused.code != 0
     holder = f"container {deployment.project}-sandbox"
     assert f"Port {deployment.sandbox_port} on 127.0.0.1 of demo is taken by {holder}" in refused.text
-    assert traces("tk-itest-port") == ""
+    assert traces("tk-alone-port") == ""
 
 
 def test_a_volume_without_a_token_stops_the_stack_before_it_starts(deployment: Deployment, tmp_path: Path) -> None:
@@ -281,10 +279,10 @@ def test_a_volume_without_a_token_stops_the_stack_before_it_starts(deployment: D
         "    - ansible.builtin.include_role: {name: images, tasks_from: names.yml}\n"
         "    - ansible.builtin.include_role: {name: app_stack}\n"
     )
-    refused = Deployment("tk-itest-empty", 28085, 29405, tmp_path).playbook(str(play))
+    refused = Deployment("tk-alone-empty", 28085, 29405, tmp_path).playbook(str(play))
     assert refused.code != 0
-    assert "The volume tk-itest-empty_token_data does not exist on demo" in refused.text
-    assert traces("tk-itest-empty") == ""
+    assert "The volume tk-alone-empty_token_data does not exist on demo" in refused.text
+    assert traces("tk-alone-empty") == ""
 
 
 @pytest.mark.parametrize("playbook", ["site.yml", "rotate_token.yml", "playbooks/verify.yml", "playbooks/teardown.yml"])

@@ -31,7 +31,7 @@ PREFIX = "tk-registry"
 PORT = 28390
 TRUST = Path("/etc/docker/certs.d")
 
-pytestmark = [pytest.mark.engine, pytest.mark.skipif(bool(available()), reason=available())]
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(900), pytest.mark.skipif(bool(available()), reason=available())]
 
 
 def test_a_host_gets_what_was_pushed_though_its_tag_was_moved(

@@ -18,7 +18,7 @@ NOBODY_THERE = "{{ lookup('ansible.builtin.url', 'http://127.0.0.1:9/client_secr
 def site(*arguments: str, **variables: Any) -> Run:
     """Run site.yml where no engine answers and none may be installed."""
     no_engine = {"docker_host_socket": "/nonexistent/docker.sock", "docker_host_install": False}
-    known = {"token_keeper_project": "tk-itest-asked", **no_engine, **SCOPES, **variables}
+    known = {"token_keeper_project": "tk-alone-asked", **no_engine, **SCOPES, **variables}
     environment = {**os.environ, "NO_COLOR": "1"}
     return run([PLAYBOOK, "site.yml", "-e", json.dumps(known), *arguments], environment=environment)
 

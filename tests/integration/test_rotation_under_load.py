@@ -16,7 +16,7 @@ def test_no_request_fails_while_the_token_is_rotated(deployment: Deployment) -> 
     before, unauthorized = deployment.status(), deployment.counters()["calendar"]["unauthorized"]
     counted = deployment.exchanges()
     with Client(deployment) as client:
-        eventually(lambda: len(client.answers()) >= 20, within=30, what="the client is under way")
+        eventually(lambda: len(client.answers()) >= 20, within=120, what="the client is under way")
         # as after an update of the checkout: nothing is built, the image that was deployed is the one to renew with
         rotated = deployment.playbook("rotate_token.yml", "-e", "images_base_revision=never-built").succeeded()
         time.sleep(1)  # a second of load on the new token

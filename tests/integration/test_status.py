@@ -32,7 +32,7 @@ def test_it_tells_who_renewed_the_token_and_what_every_consumer_sees(deployment:
         run, token = asked(deployment, tmp_path)
         return (run, token) if all(one["converged"] for one in token["consumers"]) else None
 
-    run, token = eventually(followed, within=60, what="every process uses it")
+    run, token = eventually(followed, within=240, what="every process uses it")
     assert (run.code, run.changed, token["health"], token["findings"]) == (0, 0, "ok", [])
     assert token["generation"] == before["generation"]
     assert token["last_refresh"]["container_name"] == deployment.container("api")

@@ -16,7 +16,7 @@ from deployment import Deployment, docker, eventually
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 
-VOLUME = "tk-itest-store"
+VOLUME = "tk-alone-store"
 MOUNT = f"type=volume,src={VOLUME},dst=/app/tokens,volume-nocopy"
 
 OUT_OF_MEMORY = """
@@ -98,14 +98,14 @@ def slow(deployment: Deployment, seconds: float) -> Iterator[None]:
 def test_the_lock_keeps_another_container_out(store: Store) -> None:
     assert store.keeper("push", stdin=json.dumps(store.document))["reason"] == "Created"
     assert store.keeper("doctor")["errors"] == 0
-    with subprocess.Popen(store.command("token-keeper", "doctor", "--hold", "60", options=("--name", VOLUME))):
+    with subprocess.Popen(store.command("token-keeper", "doctor", "--hold", "300", options=("--name", VOLUME))):
         try:
 
             def refused() -> bool:
                 said = store.keeper("--lock-timeout", "0", "policy", "--rotation", "no")
                 return bool(said.get("error", {}).get("type") == "LockTimeout")
 
-            eventually(refused, within=30, what="the lock of another container is seen")
+            eventually(refused, within=120, what="the lock of another container is seen")
             assert store.keeper("show")["generation"] == 1, "reading needs no lock"
         finally:
             docker("kill", VOLUME)

@@ -71,22 +71,22 @@ def attempts(folder: Path, *roles: dict[str, object]) -> str:
 def test_somebody_else_s_project_and_a_place_that_cannot_be_written_to_are_refused(broker: str, tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
-    nowhere = {"app_stack_project": "tk-itest-nowhere", "app_stack_project_dir": f"{file}/folder"}
+    nowhere = {"app_stack_project": "tk-alone-nowhere", "app_stack_project_dir": f"{file}/folder"}
     play = attempts(
         tmp_path,
         {"name": "app_stack", "tasks_from": "place.yml"},
         {"name": "app_stack", "tasks_from": "absent.yml"},
         {"name": "app_stack", "tasks_from": "place.yml", "vars": nowhere},
     )
-    with composed("tk-itest-theirs", tmp_path / "theirs", broker) as container:
-        refused = Deployment("tk-itest-theirs", 28096, 29416, tmp_path).playbook(play).succeeded()
+    with composed("tk-alone-strangers", tmp_path / "theirs", broker) as container:
+        refused = Deployment("tk-alone-strangers", 28096, 29416, tmp_path).playbook(play).succeeded()
         running = docker("inspect", "--format", "{{.State.Running}}", container).strip()
     assert running == "true"
     assert refused.changed == 0
     for number in (1, 2, 3):
         assert f"refused {number}" in refused.text
     theirs = (
-        "On demo there is another compose project with the name tk-itest-theirs, which would lose its containers: "
+        "On demo there is another compose project with the name tk-alone-strangers, which would lose its containers: "
         f"{container} from {tmp_path / 'theirs'}. Nothing has been changed. Choose another app_stack_project"
     )
     assert theirs in refused.text
@@ -99,17 +99,23 @@ def test_somebody_else_s_project_and_a_place_that_cannot_be_written_to_are_refus
 
 
 def test_teardown_needs_no_files_and_takes_no_network_or_image_of_another(broker: str, tmp_path: Path) -> None:
-    mine = Deployment("tk-itest-gone", 28097, 29417, tmp_path, {"images_prefix": "tk-itest-gone"})
-    own, others = "tk-itest-gone-keeper:old", "tk-itest-gone-two-keeper:old"
-    egress, stranger = "tk-itest-gone_egress", "tk-itest-stranger"
+    mine = Deployment("tk-alone-gone", 28097, 29417, tmp_path, {"images_prefix": "tk-alone-gone"})
+    own, others = "tk-alone-gone-keeper:old", "tk-alone-gone-two-keeper:old"
+    egress, stranger = "tk-alone-gone_egress", "tk-alone-stranger"
+
+    def clear() -> None:
+        for arguments in (("rm", "--force", stranger), ("network", "rm", egress), ("rmi", own, others)):
+            subprocess.run(["docker", *arguments], capture_output=True, check=False)
+
+    clear()  # what a run that was killed has left
     for image in (own, others):
         docker("tag", broker, image)
-    docker("network", "create", "--label", "io.token-keeper.project=tk-itest-gone", egress)
+    docker("network", "create", "--label", "io.token-keeper.project=tk-alone-gone", egress)
     docker("run", "--detach", "--name", stranger, "--network", egress, broker)
     try:
         with composed(mine.project, mine.project_dir, broker):
             shutil.rmtree(mine.project_dir)
-            assert listed("network", mine.project) == [egress, "tk-itest-gone_internal"]
+            assert listed("network", mine.project) == [egress, "tk-alone-gone_internal"]
 
             # a text, as -e brings it: nothing of a sandbox is looked for, and nothing of it is removed
             options = ("-e", "teardown_images=true", "-e", "sandbox_enabled=false")
@@ -118,17 +124,16 @@ def test_teardown_needs_no_files_and_takes_no_network_or_image_of_another(broker
             assert listed("network", mine.project) == [egress]
             assert f"The network {egress} is left as it is: on it are {stranger}" in torn_down.text
             assert "TASK [sandbox" not in torn_down.output
-            named = ("--filter", "reference=tk-itest-gone-*", "--format", "{{.Repository}}:{{.Tag}}")
+            named = ("--filter", "reference=tk-alone-gone-*", "--format", "{{.Repository}}:{{.Tag}}")
             assert docker("image", "ls", *named).split() == [others]
 
             # an inner network alone, as after containers that were removed by hand
-            labels = ("com.docker.compose.project=tk-itest-gone", "com.docker.compose.network=internal")
-            docker("network", "create", *(f"--label={label}" for label in labels), "tk-itest-gone_internal")
+            labels = ("com.docker.compose.project=tk-alone-gone", "com.docker.compose.network=internal")
+            docker("network", "create", *(f"--label={label}" for label in labels), "tk-alone-gone_internal")
             mine.playbook(attempts(tmp_path, {"name": "app_stack", "tasks_from": "absent.yml"})).succeeded()
             assert listed("network", mine.project) == [egress]
     finally:
-        for arguments in (("rm", "--force", stranger), ("network", "rm", egress), ("rmi", own, others)):
-            subprocess.run(["docker", *arguments], capture_output=True, check=False)
+        clear()
 
 
 def test_pruning_takes_no_build_stage_of_another_deployment(tmp_path: Path) -> None:
@@ -141,15 +146,15 @@ def test_pruning_takes_no_build_stage_of_another_deployment(tmp_path: Path) -> N
         )
         .stdout.decode()
         .strip()
-        for label in ("tk-itest-one", "tk-itest-two")
+        for label in ("tk-alone-one", "tk-alone-two")
     }
     play = attempts(tmp_path, {"name": "images", "tasks_from": "prune.yml"})
-    one = Deployment("tk-itest-one", 28098, 29418, tmp_path, {"images_prefix": "tk-itest-one"})
+    one = Deployment("tk-alone-one", 28098, 29418, tmp_path, {"images_prefix": "tk-alone-one"})
     one.playbook(play).succeeded()
     left = docker("images", "--quiet", "--no-trunc", "--filter", "dangling=true").split()
-    docker("rmi", stages["tk-itest-two"])
-    assert stages["tk-itest-one"] not in left
-    assert stages["tk-itest-two"] in left
+    docker("rmi", stages["tk-alone-two"])
+    assert stages["tk-alone-one"] not in left
+    assert stages["tk-alone-two"] in left
 
 
 @pytest.mark.parametrize("image", ["keeper", "stack", "sandbox"])

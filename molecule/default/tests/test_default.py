@@ -90,8 +90,16 @@ def test_consent_proof_and_rotation_are_all_that_changed_the_token(host: Host) -
     assert found["document"]["expires_in"] > 3000
 
 
+def heartbeats() -> list[dict[str, Any]]:
+    answer = requests.get("http://127.0.0.1:18080/api/v1/health/consumers", timeout=10)
+    found: list[dict[str, Any]] = answer.json()["consumers"]
+    return found
+
+
 def test_every_process_uses_the_newest_generation(host: Host) -> None:
-    beats = requests.get("http://127.0.0.1:18080/api/v1/health/consumers", timeout=10).json()["consumers"]
+    deadline = time.monotonic() + 60
+    while len(beats := heartbeats()) < 9 and time.monotonic() < deadline:  # one that comes late is missing for a moment
+        time.sleep(1)
     assert sorted(beat["role"] for beat in beats) == ["api", *["worker"] * 8]
     kept = requests.get(f"{KEEPER}/consumers", timeout=10).json()["consumers"]
     assert len(kept) == 1
@@ -120,7 +128,7 @@ def test_the_keeper_renews_a_token_that_runs_out_though_nobody_asks(host: Host) 
     push = ["docker", "exec", "--interactive", CONSUMERS[0], "token-keeper", "push", "--force", "--json"]
     old = json.dumps({**document, "expiry": "2020-01-01T00:00:00Z"})
     subprocess.run(push, input=old, text=True, capture_output=True, check=True, timeout=60)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while status(host)["exchanges"] == before["exchanges"]:
         assert time.monotonic() < deadline, "the keeper has not renewed it"
         time.sleep(0.2)
