@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
+import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -35,9 +36,11 @@ _BEGIN: Final = (
     "sys.path = [path for path in sys.path if path]; exec(sys.stdin.buffer.read())"
 )
 """Runs a program from stdin without what lies in the current folder: a program may be root's, that folder a user's."""
-_CRASHED: Final = "Traceback (most recent call last)"
-_LACKING: Final = ("ImportError", "ModuleNotFoundError", "SyntaxError")
-"""How a Python ends that is not whole, or too old in spite of what it says."""
+_CRASHED: Final = re.compile(r"Traceback \(most recent call last\):\n(?:  .*\n)+(?:\w+\.)*(\w+)")
+_NO_FAULT_OF_OURS: Final = re.compile(
+    r".*(Import|NotFound|Syntax|Indentation|Memory|OS|Permission|IO)Error|KeyboardInterrupt"
+)
+"""How a program ends where a Python is not whole or a host has no room; whatever else ends one is in the program."""
 
 
 class HelperAction(ActionBase):  # type: ignore[misc]
@@ -143,12 +146,13 @@ class HelperAction(ActionBase):  # type: ignore[misc]
                     f"{become.name} ran nothing on the Docker host (exit code {done.exit_code}), and said nothing",
                     f"see there what `{become.name} -l` says for the user who connects; root is what it has to allow",
                 ) from None
-            if said.startswith(_CRASHED) and not said.rpartition("\n")[2].startswith(_LACKING):
+            crashes = _CRASHED.findall(said)
+            if crashes and not _NO_FAULT_OF_OURS.fullmatch(crashes[-1]):
                 raise ModuleFailure(
                     "HostError",
                     "LookFailed",
                     f"a look at the Docker host ended by an error that nobody has thought of: {said}",
-                    "nothing was changed by it; report this text, which is a fault of the kit's",
+                    "nothing was changed by it; report this text without what is secret in it: the fault is the kit's",
                 ) from None
             raise ModuleFailure(
                 "HostError",

@@ -22,6 +22,9 @@ _ALIKE: Final = 0.75
 _MORE_ALIKE: Final = 0.85
 """The same for names in the inventory, of which many are somebody's own. The kit's have two words or more there."""
 
+_NAMED: Final = 5
+"""Hosts that a warning names; of more it tells how many there are."""
+
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -48,12 +51,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             (task_vars or {}).get("hostvars") or {}, (task_vars or {}).get("ansible_play_hosts_all") or []
         )
         found = misspelt(written.keys() - given.keys(), known, _MORE_ALIKE)
-        warned += [f"{name} in the inventory ({', '.join(written[name])}): {_meant(meant)}" for name, meant in found]
+        warned += [f"{name} in the inventory ({_some(written[name])}): {_meant(meant)}" for name, meant in found]
         return {"changed": False, **({"warnings": warned} if warned else {})}
 
 
 def misspelt(given: Iterable[str], known: set[str], alike: float = _ALIKE) -> list[tuple[str, str]]:
     """Return the names that nobody knows and that are like one of the kit's, each with that one.
+
+    A name that has all words of that one and others besides, such as ``vault_oauth_token_scopes``, is somebody's own.
 
     Args:
         given: names as they were given.
@@ -63,7 +68,18 @@ def misspelt(given: Iterable[str], known: set[str], alike: float = _ALIKE) -> li
     strange = sorted(set(given) - known)
     candidates = sorted(known)
     close = ((name, difflib.get_close_matches(name, candidates, 1, alike)) for name in strange)
-    return [(name, matches[0]) for name, matches in close if matches]
+    return [(name, matches[0]) for name, matches in close if matches and not _has_words_of(name, matches[0])]
+
+
+def _has_words_of(name: str, other: str) -> bool:
+    """Tell whether all words of the other are in the name, in their order."""
+    words = iter(name.split("_"))
+    return all(word in words for word in other.split("_"))
+
+
+def _some(hosts: list[str]) -> str:
+    left = f" and {len(hosts) - _NAMED} more" if len(hosts) > _NAMED else ""
+    return ", ".join(hosts[:_NAMED]) + left
 
 
 def _meant(name: str) -> str:
@@ -75,13 +91,14 @@ def _written(hostvars: Mapping[str, Mapping[str, Any]], hosts: Iterable[str]) ->
     found: dict[str, list[str]] = {}
     for host in hosts:
         for name in hostvars[host]:
-            if "_" in name and not name.startswith(("ansible_", "__")):
+            # YAML has names that are no text, such as 80 and true
+            if isinstance(name, str) and "_" in name and not name.startswith(("ansible_", "__")):
                 found.setdefault(name, []).append(host)
     return found
 
 
 def _names(root: Path) -> Iterator[str]:
-    """Yield the names of the variables that roles declare, and that playbooks ask for."""
+    """Yield the names of the variables that roles declare and set, and that playbooks ask for."""
     for file in sorted(root.glob("roles/*/meta/argument_specs.yml")):
         declared = yaml.load(file.read_text(encoding="utf-8"), _LOADER)  # noqa: S506 - a safe loader, if in C
         for entry in declared["argument_specs"].values():
@@ -89,4 +106,8 @@ def _names(root: Path) -> Iterator[str]:
     for file in root.glob("playbooks/*.yml"):
         yield from re.findall(r"vars_prompt:\n +- name: (\w+)", file.read_text(encoding="utf-8"))
     for file in (*root.glob("playbooks/*.yml"), *root.glob("roles/*/tasks/*.yml")):
-        yield from re.findall(r"\b([a-z]\w+) \| default\(", file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
+        yield from re.findall(r"\b([a-z]\w+)(?:'\])? \| default\(", text)
+        yield from re.findall(r"^ +register: ([a-z]\w+)", text, re.MULTILINE)
+        for facts in re.findall(r"set_fact:\n((?: {4,}.*\n)+)", text):
+            yield from re.findall(r"^ +([a-z]\w*_\w+):", facts, re.MULTILINE)

@@ -33,6 +33,7 @@ def run(*arguments: str) -> str:
     [
         ("moed", "mode"),
         ("teardown_volum", "teardown_volume"),
+        ("token_keeper_projct", "token_keeper_project"),
         ("app_stack_api_prot", "app_stack_api_port"),
         ("remove_hostfile", "remove_host_file"),
     ],
@@ -62,7 +63,9 @@ def test_a_run_says_so_before_anything_else() -> None:
 INVENTORY = """
 docker_hosts:
   vars:
-    {oauth_tokn_scopes: [calendar], vault_registry_password: p, images_dir: /srv, app_port: 80, modes: [x]}
+    {oauth_tokn_scopes: [calendar], images_dir: /srv, app_port: 80, modes: [x], 80: http, true: x,
+     vault_images_registry_password: p, oauth_token_scopes_extra: [], ansible_usr: x, __images_registry: x,
+     refresh_health_glance: {}}
   hosts:
     one: {ansible_connection: local, docker_host_sokcet: /run/docker.sock}
     two: {ansible_connection: local, docker_host_socket: /run/docker.sock}
@@ -73,12 +76,28 @@ def test_a_misspelt_name_in_the_inventory_is_told_with_the_hosts_that_have_it(tm
     inventory = tmp_path / "hosts.yml"
     inventory.write_text(INVENTORY)
     said = run("-i", str(inventory))
-    assert (
-        "oauth_tokn_scopes in the inventory (one, two): nothing here has that name. Is oauth_token_scopes meant?"
-        in said
-    )
-    assert "docker_host_sokcet in the inventory (one): nothing here has that name. Is docker_host_socket meant?" in said
-    assert said.count("nothing here has that name") == 2
+    told = [
+        ("oauth_tokn_scopes", "one, two", "oauth_token_scopes"),
+        ("docker_host_sokcet", "one", "docker_host_socket"),
+    ]
+    for name, hosts, meant in told:
+        assert f"{name} in the inventory ({hosts}): nothing here has that name. Is {meant} meant?" in said
+    assert said.count("nothing here has that name") == len(told)
+    # what is given on the command line is told once
+    assert "oauth_tokn_scopes in the inventory" not in run("-i", str(inventory), "-e", "oauth_tokn_scopes=x")
+
+
+def test_of_many_hosts_some_are_named(tmp_path: Path) -> None:
+    inventory = tmp_path / "hosts.yml"
+    inventory.write_text("docker_hosts: {hosts: {'h[1:9]': }, vars: {oauth_tokn_scopes: []}}\n")
+    assert "oauth_tokn_scopes in the inventory (h1, h2, h3, h4, h5 and 4 more): nothing" in run("-i", str(inventory))
+
+
+def test_every_variable_of_the_inventories_is_known() -> None:
+    files = (ROOT / "inventory").glob("*/group_vars/**/*.yml")
+    given = {name for file in files for name in re.findall(r"^(?:# )?([a-z]\w*_\w+):", file.read_text(), re.MULTILINE)}
+    assert len(given) > 15
+    assert {name for name in given - KNOWN if not name.startswith(("ansible_", "vault_"))} == set()
 
 
 def test_the_example_s_and_the_demo_s_names_are_known() -> None:

@@ -188,7 +188,17 @@ def test_a_sudo_that_runs_nothing_says_so() -> None:
 
 @pytest.mark.parametrize(
     ("program", "reason"),
-    [(b"{}[1]", "LookFailed"), (b"import no_such_module", "PythonUnsuitable"), (b"match = = 1", "PythonUnsuitable")],
+    [
+        (b"{}[1]", "LookFailed"),
+        (b"import warnings; warnings.warn('before it'); [][1]", "LookFailed"),
+        (b"raise RuntimeError('two\\nImportError: lines')", "LookFailed"),
+        (b"import no_such_module", "PythonUnsuitable"),
+        (b"raise ImportError('of two\\nlines')", "PythonUnsuitable"),
+        (b"import zipimport; raise zipimport.ZipImportError", "PythonUnsuitable"),
+        (b"match = = 1", "PythonUnsuitable"),
+        (b"raise MemoryError", "PythonUnsuitable"),
+        (b"open('/proc/1/nowhere')", "PythonUnsuitable"),
+    ],
 )
 def test_a_fault_of_the_program_is_not_the_host_s(program: bytes, reason: str) -> None:
     action = docker_host_look.ActionModule.__new__(docker_host_look.ActionModule)
@@ -200,6 +210,7 @@ def test_a_fault_of_the_program_is_not_the_host_s(program: bytes, reason: str) -
 
 
 def test_a_python_that_is_too_old_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert controller._OLDEST == (3, 9), "as the documentation and the message have it"
     monkeypatch.setattr(controller, "_OLDEST", (9, 1))
     action = docker_host_look.ActionModule.__new__(docker_host_look.ActionModule)
     action._templar = SimpleNamespace(template=lambda value: value)

@@ -20,8 +20,8 @@ def test_a_playbook_begins_with_the_preflight(name: str) -> None:
     assert "preflight.yml" in first["ansible.builtin.import_playbook"]
 
 
-def banner(inventory: Path, *arguments: str) -> str:
-    done = subprocess.run(
+def preflight(inventory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         [
             str(Path(sys.executable).with_name("ansible-playbook")),
             "-i",
@@ -34,18 +34,35 @@ def banner(inventory: Path, *arguments: str) -> str:
         text=True,
         check=False,
     )
-    return next(line.strip() for line in done.stdout.splitlines() if line.strip().startswith("Hosts  "))
+
+
+def banner(inventory: Path, *arguments: str) -> str:
+    done = preflight(inventory, *arguments)
+    lines = [line.strip() for line in done.stdout.splitlines()]
+    return "\n".join(line for line in lines if line.startswith(("Hosts  ", "Project  ")))
 
 
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ([], "Hosts      one, two, three"),
-        (["--limit", "three,two"], "Hosts      two, three (of 3, by --limit)"),
-        (["--limit", "all"], "Hosts      one, two, three"),
+        ([], "Hosts      one, two, three\nProject    first"),
+        (["--limit", "three,two"], "Hosts      two, three (of 3, by --limit)\nProject    second"),
+        (["--limit", "all"], "Hosts      one, two, three\nProject    first"),
     ],
 )
 def test_the_hosts_that_it_names_are_those_of_the_run(tmp_path: Path, arguments: list[str], told: str) -> None:
     inventory = tmp_path / "hosts.yml"
-    inventory.write_text("docker_hosts: {hosts: {one: , two: , three: }, vars: {ansible_connection: local}}\n")
+    hosts = "one: {token_keeper_project: first}, two: {token_keeper_project: second}, three: {token_keeper_project: x}"
+    inventory.write_text(f"docker_hosts: {{hosts: {{{hosts}}}, vars: {{ansible_connection: local}}}}\n")
     assert banner(inventory, *arguments) == told
+
+
+def test_an_inventory_that_can_t_be_read_whole_stops_the_run(tmp_path: Path) -> None:
+    """Ansible would go on with the hosts before the mistake."""
+    inventory = tmp_path / "hosts.yml"
+    inventory.write_text(
+        "docker_hosts: {hosts: {one: , '[2001:db8::1]': , three: }, vars: {ansible_connection: local}}\n"
+    )
+    done = preflight(inventory)
+    assert done.returncode != 0
+    assert f"Completely failed to parse inventory source {inventory}" in " ".join(done.stderr.split())
