@@ -6,10 +6,11 @@ import contextlib
 import dataclasses
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -99,32 +100,53 @@ def run(folder: Path, *, keeper: bool, lives: float, pause: float, latency: floa
     volume.mkdir(mode=0o700)
     path = volume / "token.json"
     life = round(LIFE / scale)
-    with running_sandbox(rotation=True, access_token_lifetime=life, latency=latency) as sandbox:
+    with running_sandbox(rotation=True, access_token_lifetime=LIFE, latency=latency) as sandbox:
         with contextlib.ExitStack() as processes:
             if keeper:
                 processes.enter_context(_keeper(path, folder, scale))
             document = TokenDocument.parse(json.dumps(sandbox.issue_token()))
-            TokenStore(path).replace(document, rotation="yes", expires_in=life)
-            begun = time.monotonic()
-            for number in range(PROCESSES):
-                processes.enter_context(_app(path, folder / f"app-{number}.log", sandbox, pause, scale))
+            store = TokenStore(path)
+            store.replace(document, rotation="yes", expires_in=LIFE)
+            logs = [folder / f"app-{number}.log" for number in range(PROCESSES)]
+            for log in logs:
+                processes.enter_context(_app(path, log, sandbox, pause, scale))
                 time.sleep(pause / PROCESSES)
-            time.sleep(max(lives * life - (time.monotonic() - begun), 0))
+            _wait_until(lambda: all(_said(" ok", log) for log in logs), "an app is not at work")
+            # From here on it counts: all are at work, and this token lives as long as is asked for
+            sandbox.settings(access_token_lifetime=life)
+            store.refresh(force=True)
+            begun = time.monotonic()
+            early = [_said(what, *logs) for what in (" ok", " failed: ", " wrote the token")]
+            time.sleep(lives * life)
         seconds = time.monotonic() - begun
         counters = sandbox.counters()
-        said = [line for log in folder.glob("app-*.log") for line in log.read_text().splitlines()]
-        failed = sum(" failed: " in line for line in said)
+        ok, failed, writes = (
+            _said(what, *logs) - before
+            for what, before in zip((" ok", " failed: ", " wrote the token"), early, strict=True)
+        )
         return Figures(
             keeper=keeper,
             seconds=round(seconds, 1),
-            calls=failed + sum(line.endswith(" ok") for line in said),
+            calls=failed + ok,
             failed=failed,
-            writes=sum(line.endswith(" wrote the token") for line in said),
-            exchanges=counters["exchanges"]["refresh_token"],
+            writes=writes,
+            exchanges=counters["exchanges"]["refresh_token"] - 1,
             refused=counters["exchanges"]["refused"],
             grants_ended=counters["rotation"]["reuse_detected"],
             alive=_is_alive(path),
         )
+
+
+def _said(what: str, *logs: Path) -> int:
+    """Return how many lines of the logs have this in them."""
+    return sum(what in line for log in logs for line in log.read_text().splitlines())
+
+
+def _wait_until(holds: Callable[[], bool], otherwise: str) -> None:
+    deadline = time.monotonic() + _START_TIMEOUT
+    while not holds():
+        assert time.monotonic() < deadline, otherwise
+        time.sleep(0.1)
 
 
 def _is_alive(path: Path) -> bool:
@@ -143,10 +165,7 @@ def _keeper(path: Path, folder: Path, scale: float) -> Iterator[None]:
     command = ["-m", "token_keeper", "--path", str(path), "keep", "--listen", "127.0.0.1:0"]
     log = folder / "keeper.log"
     with _process(command, log, _scaled(scale, "keeper")):
-        deadline = time.monotonic() + _START_TIMEOUT
-        while " active" not in log.read_text():
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.1)
+        _wait_until(lambda: _said(" active", log) > 0, "the keeper is not at work")
         yield
 
 
@@ -176,3 +195,9 @@ def _process(command: list[str], log: Path, environment: dict[str, str]) -> Iter
         finally:
             # As an engine stops a container: a keeper that waits for the provider's answer saves it first
             process.terminate()
+            try:
+                process.wait(_START_TIMEOUT)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
+        assert process.returncode in {0, -signal.SIGTERM}, log.read_text()

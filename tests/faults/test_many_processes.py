@@ -151,7 +151,7 @@ class ProcessesMachine(RuleBasedStateMachine):
         self.provider.script.clear()
         self.release()
         if self.provider.exchanges > before:
-            wait_until(self.live_in_volume, 1.0)
+            wait_until(self.live_in_volume, 15.0)
             self.judge(self.workers[who - 1].ask("access_token"))
             assert self.live_in_volume()
 

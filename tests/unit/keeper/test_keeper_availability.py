@@ -63,7 +63,10 @@ def test_the_token_is_served_at_once_while_the_lock_is_held(
     assert provider.forms == []
 
 
-def test_a_file_that_somebody_is_writing_is_not_waited_for_and_then_mended(path: Path, provider: Provider) -> None:
+def test_a_file_that_somebody_is_writing_is_not_waited_for_and_then_mended(
+    path: Path, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("token_keeper.volume.SETTLE", 60.0)
     store = TokenStore(path)
     store.replace(provider.grant())
     token = store.access_token()
@@ -71,7 +74,7 @@ def test_a_file_that_somebody_is_writing_is_not_waited_for_and_then_mended(path:
     torn_now(path)
     assert store.access_token() == token
     assert path.read_text() == TORN, "its writer may be at it"
-    os.utime(path, (time.time() - 5,) * 2)
+    os.utime(path, (time.time() - 120,) * 2)
     assert store.access_token() == token
     assert on_disk(path) == whole
     assert events_of(path)[-1] == "Mended"

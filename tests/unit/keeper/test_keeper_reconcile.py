@@ -114,7 +114,11 @@ def test_junk_without_a_history_is_corrupt(store: TokenStore, path: Path) -> Non
     assert tree(path.parent) == before
 
 
-def test_a_writer_in_the_midst_of_its_write_is_given_time(store: TokenStore, provider: Provider, path: Path) -> None:
+def test_a_writer_in_the_midst_of_its_write_is_given_time(
+    store: TokenStore, provider: Provider, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for where in ("ledger", "volume"):
+        monkeypatch.setattr(f"token_keeper.{where}.SETTLE", 20.0)
     document = provider.grant()
     store.replace(document)
     theirs = renewed(document, "theirs", seconds=4000)

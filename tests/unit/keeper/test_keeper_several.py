@@ -84,14 +84,14 @@ def test_two_accounts_in_one_volume_are_kept_and_not_mixed_up(path: Path, monkey
     """A shell script reads one file for each call, and the package's credentials use the other."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     one, other = path, path.with_name("reports.json")
-    with running_sandbox(rotation=True, access_token_lifetime=6) as sandbox:
-        for document, account in ((one, "one@sandbox.invalid"), (other, "other@sandbox.invalid")):
-            consented(sandbox, document, account)
+    with running_sandbox(rotation=True, access_token_lifetime=10) as sandbox:
         listing = f"{sandbox.calendar_endpoint}users/me/calendarList"
         environment = os.environ | {"TOKEN_FILE": str(other), "CALENDAR_API": sandbox.calendar_endpoint}
-        session = AuthorizedSession(TokenStore(one).credentials())
         calls = 0
         with keeping(one, other) as (_, address, said):
+            for document, account in ((one, "one@sandbox.invalid"), (other, "other@sandbox.invalid")):
+                consented(sandbox, document, account)
+            session = AuthorizedSession(TokenStore(one).credentials())
             while min(state_of(document).generation for document in (one, other)) < 4:
                 by_shell = subprocess.run(SHELL_APP, env=environment, capture_output=True, text=True, check=False)
                 assert (by_shell.stdout, by_shell.stderr, by_shell.returncode) == ("other@sandbox.invalid\n", "", 0)

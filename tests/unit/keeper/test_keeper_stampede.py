@@ -80,7 +80,7 @@ def test_processes_of_their_own_against_the_sandbox_make_one_exchange(path: Path
 
 
 def test_a_token_near_its_end_is_renewed_by_one_and_nobody_waits(path: Path) -> None:
-    with running_provider(latency=2.0) as provider:
+    with running_provider(latency=6.0) as provider:
         document = ending(provider.grant())
         push(TokenStore(path), document)
         outcomes = stampede(path, 32)
@@ -89,7 +89,7 @@ def test_a_token_near_its_end_is_renewed_by_one_and_nobody_waits(path: Path) -> 
         assert sum(outcome.token != document.token for outcome in outcomes) <= 2
         served = [outcome.seconds for outcome in outcomes if outcome.token == document.token]
         assert len(served) >= 30
-        assert max(served) < 2.0, "they go on with the token they have, before the new one is there"
+        assert max(served) < 6.0, "they go on with the token they have, before the new one is there"
 
 
 @pytest.mark.parametrize("rotation", ["no", "unknown"])
@@ -104,7 +104,8 @@ def test_a_provider_that_fails_is_asked_once_a_step_by_all(path: Path, rotation:
             store = TokenStore(path)
             end = time.monotonic() + insisted
             said = set()
-            while time.monotonic() < end:
+            # three steps at the least, however long the first request took to come
+            while time.monotonic() < end or (state_of(path).failures < 3 and time.monotonic() < end + 60):
                 try:
                     return store.access_token()
                 except ProviderUnavailable as error:

@@ -83,6 +83,10 @@ def test_a_stall(sandbox: Sandbox, when: str) -> None:
     sandbox.fault("token", "stall", when=when)
     with pytest.raises(requests.ReadTimeout):
         refresh(sandbox, document, timeout=0.3)
+    deadline = time.monotonic() + 20
+    while sandbox.call("GET", "/admin/faults")["faults"] or exchanges(sandbox) - before < (when == "after"):
+        assert time.monotonic() < deadline, "the request has not come as far"
+        time.sleep(0.02)
     assert exchanges(sandbox) - before == (1 if when == "after" else 0)
     assert refresh(sandbox, document).status_code == 200
 
