@@ -323,15 +323,19 @@ def _begin(ledger: Ledger, document: TokenDocument, earlier: Entry | None, chang
     state.set_condition("Refreshing", "True", "ExchangeStarted", f"exchange {identifier}", now)
     try:
         ledger.save()
-    except StorageError as error:
-        # If only the flush failed it stands there, and the next writer would take it for sent: it is taken back.
+    except BaseException as error:
+        # If only the flush failed, or a signal's exception (Ctrl-C, a worker's time limit) came then, it stands there,
+        # and the next writer would take it for sent: it is taken back. Another signal meanwhile changes nothing.
+        reason, message = (
+            (error.reason, error.message) if isinstance(error, StorageError) else ("Interrupted", type(error).__name__)
+        )
         state.journal, state.rotation_begun = before, None
-        state.set_condition("Refreshing", "False", error.reason, error.message, now)
+        state.set_condition("Refreshing", "False", reason, message, now)
         for _ in range(_TAKE_BACK_ATTEMPTS):
-            with contextlib.suppress(StorageError):
+            with contextlib.suppress(BaseException):
                 ledger.save()
                 break
-        with contextlib.suppress(StorageError):
+        with contextlib.suppress(BaseException):
             ledger.volume.remove(ledger.directory, name)
         raise
     return name

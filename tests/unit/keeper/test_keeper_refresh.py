@@ -48,6 +48,7 @@ from token_keeper.errors import (
     TokenMissing,
 )
 from token_keeper.history import History
+from token_keeper.ledger import Ledger
 from token_keeper.lock import DirectoryLock
 from token_keeper.reading import Reader
 from token_keeper.volume import Volume
@@ -711,6 +712,36 @@ def test_a_journal_whose_flush_fails_is_taken_back(
     assert pendings(path) == []
     assert TokenStore(path).access_token() in rotating.access_tokens
     assert rotating.exchanges == 1
+
+
+@pytest.mark.parametrize("written", [False, True], ids=["before", "after"])
+def test_a_signal_while_the_journal_is_written_has_asked_nobody(
+    store: TokenStore, rotating: Provider, path: Path, monkeypatch: pytest.MonkeyPatch, written: bool
+) -> None:
+    """Ctrl-C or a worker's time limit, and another one while the journal is taken back."""
+    push(store, expired(rotating.grant()), rotation="yes")
+    save, signals = Ledger.save, [TimeLimit(), KeyboardInterrupt()]
+
+    def interrupted(ledger: Ledger) -> None:
+        if ledger.state.journal is None and len(signals) == 2:  # what came before the exchange
+            save(ledger)
+            return
+        if written:
+            save(ledger)
+        if signals:
+            raise signals.pop(0)
+        save(ledger)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "save", interrupted)
+        with pytest.raises(TimeLimit):
+            store.access_token()
+    assert signals == []
+    assert rotating.forms == []
+    state = state_of(path)
+    assert (state.journal, state.conditions["Refreshing"].status) == (None, "False")
+    assert pendings(path) == []
+    assert TokenStore(path).access_token() in rotating.access_tokens
 
 
 def test_a_fault_of_our_own_in_the_midst_of_it_leaves_an_outcome_that_is_unknown(
