@@ -15,6 +15,7 @@ find_missing() {
     packages= what=
     command -v strace >/dev/null || wanted strace "with which the tests in tests/faults stop a process at a chosen system call"
     command -v jq >/dev/null || wanted jq "with which a shell script in samples reads the token"
+    command -v openssl >/dev/null || wanted openssl "with which the tests of a registry make its certificate"
     command -v curl >/dev/null || wanted curl "with which it calls an API"
     command -v node >/dev/null || wanted nodejs "with which another one does the same"
     command -v systemd-analyze >/dev/null || wanted systemd "with which the tests have the units of a timer judged"

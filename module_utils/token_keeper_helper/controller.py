@@ -37,10 +37,8 @@ _BEGIN: Final = (
 )
 """Runs a program from stdin without what lies in the current folder: a program may be root's, that folder a user's."""
 _CRASHED: Final = re.compile(r"Traceback \(most recent call last\):\n(?:  .*\n)+(?:\w+\.)*(\w+)")
-_NO_FAULT_OF_OURS: Final = re.compile(
-    r".*(Import|NotFound|Syntax|Indentation|Memory|OS|Permission|IO)Error|KeyboardInterrupt"
-)
-"""How a program ends where a Python is not whole or a host has no room; whatever else ends one is in the program."""
+_LACKING: Final = re.compile(r"\w*(Import|ModuleNotFound|Syntax|Indentation|Tab)Error")
+"""How a program ends where a Python is not whole, or not what it says it is."""
 
 
 class HelperAction(ActionBase):  # type: ignore[misc]
@@ -147,12 +145,13 @@ class HelperAction(ActionBase):  # type: ignore[misc]
                     f"see there what `{become.name} -l` says for the user who connects; root is what it has to allow",
                 ) from None
             crashes = _CRASHED.findall(said)
-            if crashes and not _NO_FAULT_OF_OURS.fullmatch(crashes[-1]):
+            if crashes and not _LACKING.fullmatch(crashes[-1]):
                 raise ModuleFailure(
                     "HostError",
                     "LookFailed",
                     f"a look at the Docker host ended by an error that nobody has thought of: {said}",
-                    "nothing was changed by it; report this text without what is secret in it: the fault is the kit's",
+                    "nothing was changed by it; unless the host lacks memory, space or rights, it is a fault of the "
+                    "kit's: report this text, without what is secret in it",
                 ) from None
             raise ModuleFailure(
                 "HostError",

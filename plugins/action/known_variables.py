@@ -43,13 +43,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Run the task and return its result; nothing is changed."""
         super().run(tmp, task_vars)
+        variables = task_vars or {}
         _, parameters = self.validate_argument_spec({"root": {"type": "path", "required": True}})
         known = set(_names(Path(parameters["root"])))
         given = load_extra_vars(self._loader)
         warned = [f"-e {name}=…: {_meant(meant)}" for name, meant in misspelt(given, known)]
-        written = _written(
-            (task_vars or {}).get("hostvars") or {}, (task_vars or {}).get("ansible_play_hosts_all") or []
-        )
+        written = _written(variables["hostvars"], variables["ansible_play_hosts_all"])
         found = misspelt(written.keys() - given.keys(), known, _MORE_ALIKE)
         warned += [f"{name} in the inventory ({_some(written[name])}): {_meant(meant)}" for name, meant in found]
         return {"changed": False, **({"warnings": warned} if warned else {})}

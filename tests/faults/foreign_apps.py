@@ -6,11 +6,12 @@ import contextlib
 import dataclasses
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -111,19 +112,16 @@ def run(folder: Path, *, keeper: bool, lives: float, pause: float, latency: floa
             for log in logs:
                 processes.enter_context(_app(path, log, sandbox, pause, scale))
                 time.sleep(pause / PROCESSES)
-            _wait_until(lambda: all(_said(" ok", log) for log in logs), "an app is not at work")
+            _wait_until(lambda: all(_said(" ok$", log) for log in logs), "an app is not at work")
             # From here on it counts: all are at work, and this token lives as long as is asked for
             sandbox.settings(access_token_lifetime=life)
             store.refresh(force=True)
             begun = time.monotonic()
-            early = [_said(what, *logs) for what in (" ok", " failed: ", " wrote the token")]
+            early = _told_by(logs)
             time.sleep(lives * life)
         seconds = time.monotonic() - begun
         counters = sandbox.counters()
-        ok, failed, writes = (
-            _said(what, *logs) - before
-            for what, before in zip((" ok", " failed: ", " wrote the token"), early, strict=True)
-        )
+        ok, failed, writes = (now - before for now, before in zip(_told_by(logs), early, strict=True))
         return Figures(
             keeper=keeper,
             seconds=round(seconds, 1),
@@ -137,9 +135,14 @@ def run(folder: Path, *, keeper: bool, lives: float, pause: float, latency: floa
         )
 
 
+def _told_by(logs: Sequence[Path]) -> list[int]:
+    """Return how often the apps were answered, failed, and wrote the token."""
+    return [_said(what, *logs) for what in (" ok$", " failed: ", " wrote the token$")]
+
+
 def _said(what: str, *logs: Path) -> int:
-    """Return how many lines of the logs have this in them."""
-    return sum(what in line for log in logs for line in log.read_text().splitlines())
+    """Return how many lines of the logs have this regular expression in them."""
+    return sum(len(re.findall(what, log.read_text(), re.MULTILINE)) for log in logs)
 
 
 def _wait_until(holds: Callable[[], bool], otherwise: str) -> None:
@@ -164,7 +167,7 @@ def _keeper(path: Path, folder: Path, scale: float) -> Iterator[None]:
     """A keeper that is at work: it waits for the token."""
     command = ["-m", "token_keeper", "--path", str(path), "keep", "--listen", "127.0.0.1:0"]
     log = folder / "keeper.log"
-    with _process(command, log, _scaled(scale, "keeper")):
+    with _process(command, log, _scaled(scale, "keeper"), ends=0):
         _wait_until(lambda: _said(" active", log) > 0, "the keeper is not at work")
         yield
 
@@ -173,7 +176,7 @@ def _app(
     path: Path, log: Path, sandbox: Sandbox, pause: float, scale: float
 ) -> contextlib.AbstractContextManager[None]:
     told = {"TOKEN_FILE": str(path), "CALENDAR_API": sandbox.calendar_endpoint, "PAUSE": str(pause)}
-    return _process([str(APP)], log, told | _scaled(scale, "app"))
+    return _process([str(APP)], log, told | _scaled(scale, "app"), ends=-signal.SIGTERM)
 
 
 def _scaled(scale: float, who: str) -> dict[str, str]:
@@ -184,7 +187,8 @@ def _scaled(scale: float, who: str) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _process(command: list[str], log: Path, environment: dict[str, str]) -> Iterator[None]:
+def _process(command: list[str], log: Path, environment: dict[str, str], *, ends: int) -> Iterator[None]:
+    """A process that goes on until it is told to end, which it does with this exit code."""
     with (
         log.open("wb") as output,
         subprocess.Popen([sys.executable, *command], env=os.environ | environment, stderr=output) as process,
@@ -200,4 +204,4 @@ def _process(command: list[str], log: Path, environment: dict[str, str]) -> Iter
             except subprocess.TimeoutExpired:
                 process.kill()
                 raise
-        assert process.returncode in {0, -signal.SIGTERM}, log.read_text()
+        assert process.returncode == ends, log.read_text()

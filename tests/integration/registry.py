@@ -147,11 +147,6 @@ class Registry:
         return urlopen(Request(url, body, shown, method=method), timeout=20, context=context)
 
 
-def available() -> str:
-    """Return why there can be no registry here; empty if there can."""
-    return "" if shutil.which("apt-get") and shutil.which("openssl") else "Debian's packages and openssl are needed"
-
-
 def made(folder: Path, base: str) -> str:
     """Make the registry's image, and return its name."""
     tag = f"{IMAGE}:{base.rpartition(':')[2]}"

@@ -196,8 +196,8 @@ def test_a_sudo_that_runs_nothing_says_so() -> None:
         (b"raise ImportError('of two\\nlines')", "PythonUnsuitable"),
         (b"import zipimport; raise zipimport.ZipImportError", "PythonUnsuitable"),
         (b"match = = 1", "PythonUnsuitable"),
-        (b"raise MemoryError", "PythonUnsuitable"),
-        (b"open('/proc/1/nowhere')", "PythonUnsuitable"),
+        (b"raise MemoryError", "LookFailed"),
+        (b"open('/proc/1/nowhere')", "LookFailed"),
     ],
 )
 def test_a_fault_of_the_program_is_not_the_host_s(program: bytes, reason: str) -> None:
